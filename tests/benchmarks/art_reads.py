@@ -84,7 +84,7 @@ def _other_base(rng: np.random.Generator, bases: np.ndarray) -> np.ndarray:
 
 def _with_errors(rng, origin: np.ndarray, qualities: np.ndarray) -> np.ndarray:
     """`origin` with a wrong base at a rate of `10 ** (-quality / 10)`."""
-    wrong = rng.random(origin.shape) < 10.0 ** (-qualities / 10.0)
+    wrong = rng.random(origin.shape) < 10.0 ** (qualities / -10.0)
     return np.where(wrong, _other_base(rng, origin), origin)
 
 
