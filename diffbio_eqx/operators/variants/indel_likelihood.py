@@ -1,0 +1,214 @@
+"""Which candidate haplotypes of a locus the reads speak for."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, Real, UInt8
+
+from diffbio_eqx._checks import require_range
+from diffbio_eqx.data.indel_loci import IndelLoci
+from diffbio_eqx.operators.base import AbstractOperator
+from diffbio_eqx.operators.variants.gap_model import GapModel
+from diffbio_eqx.operators.variants.pair_hmm import PairHMM, ReadOnHaplotype
+from diffbio_eqx.params import Free
+
+ABSENT = -1e6
+"""Log-likelihood of what is not a candidate: finite, and out of reach."""
+
+GENOTYPE_ALLELES = np.array([[a, b] for b in range(4) for a in range(b + 1)])
+"""(10, 2): the two alleles of each diploid genotype, VCF order."""
+
+_LN2 = 0.6931471805599453
+_LN10 = 2.302585092994046
+_INFORMATIVE = 0.2 * _LN10
+
+
+class IndelEvidence(eqx.Module):
+    """What a window's reads show about its candidate indels.
+
+    - `loci`: the candidates and the segments of reads over them.
+    - `bases`, `errors` (B,): codes and error probabilities of the flattened read rows
+      followed by the extra bases, as `loci.segment_source` indexes them.
+    - `mapping_quality`, `read_weight` (R,): Phred, and how much each read counts.
+    """
+
+    loci: IndelLoci
+    bases: UInt8[Array, " bases"]
+    errors: Float[Array, " bases"]
+    mapping_quality: Real[Array, " reads"]
+    read_weight: Float[Array, " reads"]
+
+
+class IndelScores(eqx.Module):
+    """Likelihoods of the alleles and genotypes of each locus.
+
+    - `segment_allele` (P, 4): `log P(segment | haplotype)` by the pair-HMM alone,
+      -1e6 where not scored.
+    - `diploid` (C, 10), `haploid` (C, 4): log-likelihoods of genotypes in VCF order,
+      relative to every read lying on its best haplotype, -1e6 for absent alleles.
+    - `support` (C, 4): weight of the reads that tell the alleles apart, by allele (as
+      AD counts them); `depth` (C,): weight of all segments.
+    """
+
+    segment_allele: Float[Array, "segments 4"]
+    diploid: Float[Array, "loci 10"]
+    haploid: Float[Array, "loci 4"]
+    support: Float[Array, "loci 4"]
+    depth: Float[Array, " loci"]
+
+
+class IndelLikelihood(AbstractOperator):
+    """Likelihoods of all genotypes over the haplotypes of each locus of one window.
+
+    Each segment is scored on each haplotype of its locus by the pair-HMM, `L[r, a]`.
+    A read may lie elsewhere, and then fits no haplotype better than another:
+
+    `L'[r, a] = log(exp L[r, a] + exp(max_a L[r, a] - m ln10 / 10)) - max_a L'[r, a]`,
+    `m = min(mapping quality, cap)`.
+
+    `diploid[ab] = sum_r w_r log(exp(L'[r, a]) / 2 + exp(L'[r, b]) / 2)`,
+    `haploid[a] = sum_r w_r L'[r, a]`. Values are relative to the best haplotype of each
+    read, which keeps float32 safe at any depth and cancels in every comparison.
+
+    **Arguments:** `x`, an `IndelEvidence` (one window of one sample).
+
+    **Returns:** `IndelScores`. Padding of loci and segments gives zeros or -1e6.
+
+    **Raises:** `ValueError` at construction for a cap out of range.
+
+    **Exact** given the candidates and the band of the pair-HMM; `support` has no
+    gradient through the choice of which reads are informative (best haplotype ahead by
+    a factor of 10 ** 0.2).
+
+    **Reference:** DePristo et al. 2011, doi:10.1038/ng.806 (mis-mapping cap); Durbin et
+    al. 1998 (ISBN 9780521629713).
+
+    ```python
+    scores = IndelLikelihood()(evidence)
+    best = scores.diploid.argmax(-1)
+    ```
+    """
+
+    hmm: PairHMM
+    gaps: GapModel
+    mapping_cap: Free
+
+    def __init__(
+        self,
+        hmm: PairHMM | None = None,
+        gaps: GapModel | None = None,
+        mapping_cap: float = 45.0,
+    ):
+        """`mapping_cap`: Phred; no read counts for more than this one mistake."""
+        require_range("mapping_cap", mapping_cap, 1.0, 200.0, hint="a Phred value")
+        self.hmm = PairHMM() if hmm is None else hmm
+        self.gaps = GapModel() if gaps is None else gaps
+        self.mapping_cap = Free(jnp.asarray(mapping_cap, float), step=0.5)
+
+    def __call__(
+        self, x: IndelEvidence, *, key: PRNGKeyArray | None = None
+    ) -> IndelScores:
+        loci = x.loci
+        score = self.segment_scores(x)
+        dtype = score.dtype
+        present = loci.allele_mask[loci.segment_locus] & loci.segment_mask[:, None]
+        quality = x.mapping_quality[loci.segment_read].astype(dtype)
+        relative = self.with_mapping(score, present, quality)
+        weight = jnp.where(loci.segment_mask, x.read_weight[loci.segment_read], 0.0)
+        weight = weight.astype(dtype)[:, None]
+
+        def total(value):
+            return jax.ops.segment_sum(
+                jnp.where(loci.segment_mask[:, None], value * weight, 0.0),
+                loci.segment_locus,
+                loci.mask.shape[0],
+            )
+
+        first, second = GENOTYPE_ALLELES.T
+        pairs = jnp.logaddexp(relative[:, first], relative[:, second]) - _LN2
+        exists = loci.allele_mask & loci.mask[:, None]
+        both = exists[:, first] & exists[:, second]
+        share, depth = _support(relative, present)
+        return IndelScores(
+            score,
+            jnp.where(both, total(pairs), ABSENT),
+            jnp.where(exists, total(relative), ABSENT),
+            total(share),
+            total(depth)[:, 0],
+        )
+
+    def with_mapping(
+        self,
+        score: Float[Array, "segments choices"],
+        present: Bool[Array, "segments choices"],
+        mapping_quality: Float[Array, " segments"],
+    ) -> Float[Array, "segments choices"]:
+        """`L'` above: scores with the chance that the read lies elsewhere."""
+        score = jnp.where(present, score, ABSENT)
+        best = score.max(-1, keepdims=True)
+        cap = self.mapping_cap.value.astype(score.dtype)
+        loss = jnp.minimum(mapping_quality, cap)[:, None] * (_LN10 / 10.0)
+        return jnp.logaddexp(score - best, -loss) - jnp.logaddexp(
+            jnp.zeros_like(loss), -loss
+        )
+
+    def segment_scores(self, x: IndelEvidence) -> Float[Array, "segments 4"]:
+        """Pair-HMM score of each segment on each haplotype of its locus."""
+        loci = x.loci
+        bases, errors = segment_bases(x)
+        opening = jax.vmap(jax.vmap(self.gaps))(loci.haplotypes).astype(errors.dtype)
+        segment, allele = loci.pair_segment, loci.pair_allele
+        locus = loci.segment_locus[segment]
+        pairs = ReadOnHaplotype(
+            bases[segment],
+            errors[segment],
+            loci.segment_length[segment],
+            loci.haplotypes[locus, allele],
+            opening[locus, allele],
+            self.gaps.extend.astype(errors.dtype),
+            expected_column(loci, segment, allele),
+        )
+        value = self.hmm.score_pairs(pairs, loci.pair_mask)
+        # A padded pair writes outside of the table and is dropped.
+        row = jnp.where(loci.pair_mask, segment, bases.shape[0])
+        table = jnp.full((bases.shape[0], 4), ABSENT, errors.dtype)
+        return table.at[row, allele].set(value, mode="drop")
+
+
+def segment_bases(
+    x: IndelEvidence,
+) -> tuple[UInt8[Array, "segments rows"], Float[Array, "segments rows"]]:
+    """Bases and error probabilities of each segment; N and 1/2 beyond its end."""
+    source = x.loci.segment_source
+    real = (source >= 0) & x.loci.segment_mask[:, None]
+    at = jnp.where(real, source, 0)
+    bases = jnp.where(real, x.bases[at], jnp.uint8(4))
+    return bases, jnp.where(real, x.errors[at], 0.5)
+
+
+def expected_column(loci: IndelLoci, segment: Array, allele: Array) -> Array:
+    """Haplotype column where the band of a pair is centred for the first base.
+
+    A read that begins right of the event lies `allele_length` further right on the
+    haplotype. One that begins left of it meets the diagonal 0 before and
+    `allele_length` after the event: the band is centred between the two, by at most 14
+    columns, so that a band of 32 holds both for indels of up to 28 bases and always
+    holds the one on the left.
+    """
+    locus = loci.segment_locus[segment]
+    start = loci.segment_start[segment]
+    length = loci.allele_length[locus, allele]
+    half = jnp.sign(length) * jnp.minimum(jnp.abs(length) // 2, 14)
+    right = start > loci.allele_position[locus, allele]
+    shift = jnp.where(right, length, half)
+    return (start - loci.window_start[locus] + shift).astype(jnp.int32)
+
+
+def _support(relative, present):
+    """Share of each allele in each informative read, and one for each read."""
+    share = jnp.where(present, jax.nn.softmax(relative, -1), 0.0)
+    ordered = jnp.sort(jnp.where(present, relative, ABSENT), -1)
+    ahead = ordered[:, -1] - ordered[:, -2] > _INFORMATIVE
+    share = jnp.where(jax.lax.stop_gradient(ahead)[:, None], share, 0.0)
+    return share, jnp.ones_like(relative[:, :1])
