@@ -1,1 +1,1 @@
-"""."""
+"""The border with files: alignments, references, variants, intervals."""
