@@ -71,7 +71,7 @@ def masked_softmax(
     A row without any real entry is all zeros, with gradient 0. An entry of `-inf`
     counts as masked.
     """
-    keep = mask & (x > -jnp.inf)
+    keep = mask & (x != -jnp.inf)
     x = jnp.where(keep, x, 0.0)
     top = jnp.max(x, axis, keepdims=True, where=keep, initial=-jnp.inf)
     top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))
@@ -91,13 +91,18 @@ def masked_logsumexp(
     finite floor (a quarter of the dtype's most negative number), so that differences
     of two such rows stay finite. An entry of `-inf` counts as masked.
     """
-    keep = mask & (x > -jnp.inf)
+    keep = mask & (x != -jnp.inf)
     low = float(jnp.finfo(x.dtype).min) / 4 if empty is None else empty
     x = jnp.where(keep, x, 0.0)
     top = jnp.max(x, axis, keepdims=True, where=keep, initial=-jnp.inf)
     top = jax.lax.stop_gradient(jnp.where(jnp.isfinite(top), top, 0.0))
     weight = jnp.where(keep, jnp.exp(jnp.where(keep, x - top, 0.0)), 0.0)
     total = weight.sum(axis)
-    some = total > 0
+    some = total != 0
     log = jnp.log(jnp.where(some, total, 1.0)) + jnp.squeeze(top, axis)
     return jnp.where(some, log, low)
+
+
+def as_float(x: Array) -> Array:
+    """`x` itself if it is floating, else in the default float type."""
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)

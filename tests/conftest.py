@@ -1,0 +1,31 @@
+"""Settings of every test: types checked, strict promotion, compilation cache."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Set DIFFBIO_EQX_TYPECHECK=0 to run the package as users have it, without the hook.
+if os.environ.get("DIFFBIO_EQX_TYPECHECK", "1") != "0":
+    install_import_hook("diffbio_eqx", "beartype.beartype")
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")),
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder with real data, or a skip whose reason starts with `no data:`."""
+    named = os.environ.get("DIFFBIO_EQX_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"no data: {folder} does not exist; set DIFFBIO_EQX_DATA")
+    return folder
