@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffbio_eqx._checks import fail, require_extra
 from diffbio_eqx.data.variant_records import VariantRecord
+from diffbio_eqx.io._errors import need_file, quiet
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
@@ -29,29 +30,23 @@ def read_vcf(
     - `sample`: its name; None takes the only one, or the first of a file of several.
 
     **Raises** `ValueError`, naming file and place, for a file that is no VCF, ends too
-    early or has a broken record, an unknown contig or sample; `FileNotFoundError`.
+    early or has a broken record, an unknown contig or sample, or no file.
     """
     pysam = require_extra("pysam", "genomics")
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; check the name.")
+    path = Path(need_file(path, "variant file"))
     _check_complete(path)
-    old = pysam.set_verbosity(0)
-    try:
-        with _open(pysam, path) as file:
-            names = list(file.header.samples)
-            if sample is not None and sample not in names:
-                fail(
-                    f"sample {sample!r} of {path}",
-                    expected=f"one of {names}",
-                    got="no such column",
-                    hint="pass one of these names",
-                )
-            column = names.index(sample) if sample else (0 if names else None)
-            rows = _rows(file, path, _parse_region(file, path, region))
-            return [_record(row, column, path) for row in rows]
-    finally:
-        pysam.set_verbosity(old)
+    with quiet(), _open(pysam, path) as file:
+        names = list(file.header.samples)
+        if sample is not None and sample not in names:
+            fail(
+                f"sample {sample!r} of {path}",
+                expected=f"one of {names}",
+                got="no such column",
+                hint="pass one of these names",
+            )
+        column = names.index(sample) if sample else (0 if names else None)
+        rows = _rows(file, path, _parse_region(file, path, region))
+        return [_record(row, column, path) for row in rows]
 
 
 def check_reference_alleles(

@@ -8,6 +8,7 @@ from types import MappingProxyType, TracebackType
 
 from diffbio_eqx._checks import fail, require_extra
 from diffbio_eqx.data.variant_records import VariantRecord
+from diffbio_eqx.io._errors import quiet
 from diffbio_eqx.io.gvcf import ReferenceBlocks
 from diffbio_eqx.io.vcf_text import UNSEEN, check_record, header_lines, record_line
 
@@ -234,11 +235,8 @@ class VcfWriter:
         try:
             self._flush()
             self._file.close()
-            old = self._pysam.set_verbosity(0)  # htslib would look for indexes of parts
-            try:
+            with quiet():  # htslib looks for indexes of parts, and says so
                 moves = self._finish()
-            finally:
-                self._pysam.set_verbosity(old)
             for ending in (".tbi", ".csi"):
                 self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
             for part, final in moves:

@@ -134,9 +134,9 @@ def score_variants(
 
     Records become units (`variant_units`: MNPs as SNPs, complex changes whole and
     counted as indels, a 1/2 genotype once) and are matched by `match_haplotypes`. A
-    variant is inside the confident regions if its left-aligned interval is (of an
-    insertion: both bases beside it). Outside ones take part in the matching but are
-    not counted: truth outside is no FN, a call outside no FP, and a call inside that
+    variant is inside the confident regions if its left-aligned interval is, an
+    indel's anchor base included. Outside ones take part in the matching but are not
+    counted: truth outside is no FN, a call outside no FP, and a call inside that
     matches only truth outside is neither right nor wrong.
 
     **Arguments:**

@@ -41,7 +41,7 @@ class VariantUnit:
 
     `copies` are the changes of the two copies as the record places them (None:
     reference), `key` the left-aligned ones in sorted order: two units of one key are
-    the same variant. `kind` is `snp` for one base against one base, else `indel`.
+    the same variant. `kind` is `snp` if single bases are exchanged, else `indel`.
     """
 
     kind: Literal["snp", "indel"]
@@ -66,11 +66,10 @@ class VariantUnit:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Left-aligned interval; of an insertion the two bases beside it."""
+        """Interval of the left-aligned change, the anchor base of an indel with it."""
         changes = [c for c in self.key if c is not None]
-        begins = [c.start - (c.start == c.end) for c in changes]
-        ends = [c.end + (c.start == c.end) for c in changes]
-        return max(0, min(begins)), max(ends)
+        begins = [c.start - (c.start == c.end or not c.bases) for c in changes]
+        return max(0, min(begins)), max(c.end for c in changes)
 
 
 def cached_fetch(fetch: Fetch) -> Fetch:
@@ -92,28 +91,41 @@ def variant_units(
 ) -> tuple[dict[str, list[VariantUnit]], Counter]:
     """Units by contig, sorted as placed, and how many records were left out and why.
 
-    A record's called alleles are taken one at a time and trimmed. One of several
-    bases for as many (MNP) becomes SNPs at the bases that differ. Other replacements
-    (complex) stay whole and are indels. Equal changes of one copy each are one change
-    of two copies; different ones of one copy each, of one kind at one left-aligned
-    start, are one unit (a 1/2 genotype, also where it was written as two records). A
-    haploid genotype counts as two equal copies, a missing copy as reference, and `*`
-    and `<*>` as no change of their own.
+    Called alleles are trimmed one by one. Where all of a record's are as long as REF
+    (MNPs), each base that differs is a SNP. Other records are counted once, as an
+    indel, also with two alleles (a 1/2 genotype, be one of them a SNP) and also where
+    bases are replaced (complex). Equal changes of one copy each are one change of two
+    copies; different ones of one copy each, of one kind and left-aligned start, are
+    one unit, so that a 1/2 genotype written as two records is most often one unit as
+    well. A haploid genotype counts as two equal copies, a missing copy as reference,
+    and `*` and `<*>` as no change of their own.
     """
     skipped: Counter = Counter()
-    parts: dict[str, dict] = {}
+    changes: dict[str, dict] = {}
+    units: dict[str, list] = {}
     for record in records:
-        found = _changes_of(record, skipped)
-        changes = parts.setdefault(record.contig, {})
+        whole = units.setdefault(record.contig, [])
+        pool = changes.setdefault(record.contig, {})
+        aligned = lambda c, name=record.contig: _left_aligned(name, c, fetch)
+        alleles = _called_alleles(record, skipped)
+        ref = record.ref.upper()
+        whole_alleles = any(len(a) != len(ref) for a in alleles)
+        found = Counter(
+            change
+            for allele in alleles
+            for change in _changes(record.position, ref, allele, whole=whole_alleles)
+        )
+        if len(found) == 2 and whole_alleles:
+            pair = tuple(found)
+            keys = tuple(sorted(map(aligned, pair)))
+            whole.append(VariantUnit("indel", pair, keys, record))
+            continue
         for change, copies in found.items():
-            _add(
-                changes,
-                _left_aligned(record.contig, change, fetch),
-                change,
-                copies,
-                record,
-            )
-    return {name: _join(changes) for name, changes in parts.items()}, skipped
+            _add(pool, aligned(change), change, copies, record)
+    for name, whole in units.items():
+        whole += _join(changes[name])
+        whole.sort(key=lambda unit: min(c.begin_code for c in unit.changes))
+    return units, skipped
 
 
 def _add(changes, key, change, copies, record):
@@ -126,32 +138,32 @@ def _add(changes, key, change, copies, record):
         items.append((change, copies, record))
 
 
-def _changes_of(record, skipped):
+def _called_alleles(record, skipped) -> list[str]:
+    """The alternative allele of each copy that has one, written in bases."""
     genotype = record.genotype * 2 if len(record.genotype) == 1 else record.genotype
+    alleles = [record.alts[a - 1].upper() for a in genotype if a]
+    reason = None
     if all(a is None for a in genotype):
-        skipped["no genotype"] += 1
-        return {}
-    if len(genotype) > 2:
-        skipped["more than two copies"] += 1
-        return {}
-    alleles = [record.alts[a - 1] for a in genotype if a]
-    if not alleles:
-        skipped["reference genotype"] += 1
-        return {}
-    if any(not is_sequence(a) and a not in _DELETED_ELSEWHERE for a in alleles):
-        skipped["symbolic allele"] += 1
-        return {}
-    found: Counter = Counter()
-    for allele in filter(is_sequence, alleles):
-        found.update(_primitive(record.position, record.ref.upper(), allele.upper()))
-    if not found:
-        skipped["no change of its own"] += 1
-    return found
+        reason = "no genotype"
+    elif len(genotype) > 2:
+        reason = "more than two copies"
+    elif not alleles:
+        reason = "reference genotype"
+    elif any(not is_sequence(a) and a not in _DELETED_ELSEWHERE for a in alleles):
+        reason = "symbolic allele"
+    elif not any(is_sequence(a) and a != record.ref.upper() for a in alleles):
+        reason = "no change of its own"
+    if reason:
+        skipped[reason] += 1
+        return []
+    return [a for a in alleles if is_sequence(a)]
 
 
-def _primitive(position, ref, alt):
+def _changes(position, ref, alt, *, whole):
+    if ref == alt:
+        return []
     start, ref, (alt,) = trim_alleles(position, ref, (alt,), keep=0)
-    if len(ref) != len(alt):
+    if whole or len(ref) != len(alt):
         return [Change(start, start + len(ref), alt)]
     pairs = enumerate(zip(ref, alt, strict=True), start)
     return [Change(i, i + 1, b) for i, (a, b) in pairs if a != b]
@@ -172,7 +184,7 @@ def _left_aligned(contig, change, fetch):
 
 
 def _join(changes) -> list[VariantUnit]:
-    """Units of one contig from its changes, in the order of their placement."""
+    """Units of one contig from changes that stand alone in their records."""
     units, single = [], {}
     for key, items in changes.items():
         kind = "snp" if key.end - key.start == len(key.bases) == 1 else "indel"
@@ -189,4 +201,4 @@ def _join(changes) -> list[VariantUnit]:
             units.append(pair)
     for (kind, _), (key, change, record) in single.items():
         units.append(VariantUnit(kind, (change, None), (key, None), record))
-    return sorted(units, key=lambda unit: min(c.begin_code for c in unit.changes))
+    return units
