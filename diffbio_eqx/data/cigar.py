@@ -1,7 +1,7 @@
 """CIGAR strings turned into reference-coordinate rows, without a loop over reads."""
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
 from diffbio_eqx.data.read_rows import ReadRows

@@ -1,6 +1,7 @@
 """Alignments of one contig as flat arrays: what a file holds, nothing worked out."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt64
@@ -106,6 +107,8 @@ class ReadRecords:
 
     def rows(self, *, merge: bool = True, row_limit: int | None = None) -> ReadRows:
         """Reference-coordinate rows; overlapping mates merged where `merge`."""
+        if not len(self):
+            return _no_rows()
         rows, row_read = rows_from_alignments(
             start=self.start,
             op_count=self.op_count,
@@ -122,3 +125,20 @@ class ReadRecords:
         if not merge:
             return rows
         return merge_mates(rows, row_read, self.name, self.mergeable, self.first_keeps)
+
+
+@functools.lru_cache(maxsize=1)
+def _no_rows():
+    """Rows of no reads: made once, most windows of a sparse genome are empty."""
+    none = ReadRecords.empty()
+    rows, _ = rows_from_alignments(
+        start=none.start,
+        op_count=none.op_count,
+        ops=none.ops,
+        op_lengths=none.op_lengths,
+        query_begin=none.query_begin,
+        query_length=none.query_length,
+        query_bases=none.query_bases,
+        query_qualities=none.query_qualities,
+    )
+    return rows

@@ -53,7 +53,7 @@ def other_contig_name(name: str, known: Iterable[str]) -> str | None:
     for guess in (bare, "chr" + bare, *same, *("chr" + other for other in same)):
         if guess != name and guess in known:
             return guess
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
     return close[0] if close else None
 
 
