@@ -61,7 +61,7 @@ def draw_fragments(
     longest = int(np.ceil(options.insert_mean + 6 * options.insert_sd))
     size = min(len(copy) for copy in genome.haplotypes)
     require_range(
-        "haplotype length", size, longest + length, hint="use a longer reference"
+        "haplotype length", size, float(longest + length), hint="use a longer reference"
     )
     insert = np.minimum(insert, longest)
     haplotype = rng.integers(0, 2, count, dtype=np.int8)

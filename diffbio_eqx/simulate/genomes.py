@@ -118,8 +118,8 @@ def simulate_genome(
         ("compound_share", compound_share, 1.0),
     ):
         require_range(what, value, 0.0, high)
-    require_range("longest_indel", longest_indel, 4, 100)
-    require_range("gap", gap, 1, 1000)
+    require_range("longest_indel", longest_indel, 4.0, 100.0)
+    require_range("gap", gap, 1.0, 1000.0)
     if isinstance(reference, int):
         reference = random_reference(reference, seed=seed)
     require_shape("reference", reference.shape, ("positions",))
@@ -129,7 +129,8 @@ def simulate_genome(
             expected="uint8 codes 0-3 = A C G T, 4 = N",
             got=f"{reference.dtype} up to {reference.max(initial=0)}",
         )
-    require_range("reference length", len(reference), 2 * longest_indel + 2 * gap + 4)
+    shortest = float(2 * longest_indel + 2 * gap + 4)
+    require_range("reference length", len(reference), shortest)
     variants = draw_variants(
         np.random.default_rng([seed, 2]),
         reference,

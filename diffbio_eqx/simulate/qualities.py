@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from diffbio_eqx._checks import require_range
 
@@ -38,7 +38,7 @@ class QualityProfile:
     binned: bool = False
 
     def __post_init__(self) -> None:
-        require_range("highest (Phred)", self.highest, 3, HIGHEST_PHRED)
+        require_range("highest (Phred)", self.highest, 3.0, float(HIGHEST_PHRED))
         for name in ("start_drop", "middle_drop", "end_drop", "second_mate"):
             require_range(name, getattr(self, name), 0.0, 100.0)
         require_range("read_spread", self.read_spread, 0.0, 3.0)
@@ -91,7 +91,9 @@ def error_table(
     """
     table = np.minimum(10.0 ** (np.arange(HIGHEST_PHRED + 1) / -10.0), 0.75)
     for quality, error in (miscalibration or {}).items():
-        require_range("miscalibration (reported Phred)", quality, 0, HIGHEST_PHRED)
+        require_range(
+            "miscalibration (reported Phred)", quality, 0.0, float(HIGHEST_PHRED)
+        )
         require_range("miscalibration (true error)", error, 0.0, 1.0)
         table[int(quality)] = error
     return table.astype(np.float32)
@@ -106,7 +108,7 @@ def substitute(
     """Bases with substitution errors (each other base equally likely), and where."""
     wrong = rng.random(bases.shape, dtype=np.float32) < table[qualities]
     wrong &= bases < 4
-    at: Int[np.ndarray, " flat"] = np.flatnonzero(wrong)
+    at = np.flatnonzero(wrong)
     flat = bases.ravel().copy()
     flat[at] = (flat[at] + rng.integers(1, 4, len(at), dtype=np.uint8)) % 4
     return flat.reshape(bases.shape), wrong

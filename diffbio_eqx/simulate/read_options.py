@@ -55,12 +55,12 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         require_range("coverage", self.coverage, 0.0, 1e5, open_low=True)
-        require_range("read_length", self.read_length, 50, 1000)
+        require_range("read_length", self.read_length, 50.0, 1000.0)
         require_range("insert_mean", self.insert_mean, 40.0, 1e5)
         require_range("insert_sd", self.insert_sd, 0.0, 1e5)
         require_range("indel_error", self.indel_error, 0.0, 0.05)
         require_range("run_growth", self.run_growth, 1.0, 10.0)
-        require_range("adapter_kept", self.adapter_kept, 0, self.read_length)
+        require_range("adapter_kept", self.adapter_kept, 0.0, float(self.read_length))
         require_range("duplicates", self.duplicates, 0.0, 0.9)
         for name in ("short_inserts", "unmarked", "mismapped"):
             require_range(name, getattr(self, name), 0.0, 1.0)

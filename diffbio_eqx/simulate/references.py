@@ -37,7 +37,7 @@ def random_reference(
 
     **Raises** `ValueError` for a length below 1 or rates out of range.
     """
-    require_range("length", length, 1)
+    require_range("length", length, 1.0)
     require_range("gc", gc, 0.0, 1.0)
     require_range("gc_spread", gc_spread, 0.0, 0.5)
     require_range("homopolymers (rate per base)", homopolymers, 0.0, 0.1)

@@ -26,9 +26,9 @@ def tandem_repeats(
         edge = np.diff(same)
         start = np.flatnonzero(edge == 1)
         length = np.flatnonzero(edge == -1) - start + unit
-        if unit > 1:  # a homopolymer is not a repeat of a longer unit
-            mixed = bases[start] != bases[start + 1]
-            mixed |= bases[start] != bases[np.minimum(start + 2, len(bases) - 1)]
+        for shorter in [part for part in (1, 2) if unit % part == 0 and part < unit]:
+            offset = start[:, None] + np.arange(unit - shorter)
+            mixed = (bases[offset] != bases[offset + shorter]).any(axis=1)
             start, length = start[mixed], length[mixed]
         long = length >= max(4, int(2.5 * unit))
         found.append((start[long], length[long], np.full(long.sum(), unit)))
