@@ -181,13 +181,16 @@ def rows_from_alignments(
     rank[order] = np.arange(len(order))
 
     width = bucketed_width(int((row_end - row_start).max(initial=1)))
-    bases = np.full((len(order), width), PADDING, np.uint8)
-    qualities = np.zeros((len(order), width), np.uint8)
+    first = np.concatenate([simple_first, pieces.query_first])[order]
+    # All rows are copied as if they were simple; pieces (span 0 here) are filled in.
+    shown = np.concatenate([spans[simple_read], np.zeros(len(pieces.read), np.int64)])
+    bases = np.empty((len(order), width), np.uint8)
+    qualities = np.empty((len(order), width), np.uint8)
     flat = (_with_slack(query_bases, width), _with_slack(query_qualities, width))
-    _copy_simple(bases, qualities, flat, rank, simple_first, spans[simple], width)
-    pieces.fill(bases, qualities, flat, rank[len(simple_read) :], width)
+    _copy_rows(bases, flat[0], first, shown[order], PADDING)
+    _copy_rows(qualities, flat[1], first, shown[order], 0)
+    pieces.fill(bases, qualities, flat, rank[len(simple_read) :])
 
-    first = np.concatenate([simple_first, pieces.query_first])
     begin = np.concatenate([query_begin[simple_read], pieces.query_begin(query_begin)])
     query_stop = query_begin + query_length
     stop = np.concatenate([query_stop[simple_read], pieces.query_end(query_stop)])
@@ -205,7 +208,7 @@ def rows_from_alignments(
         query_qualities=query_qualities,
         query_begin=begin[order],
         query_end=stop[order],
-        query_first=first[order],
+        query_first=first,
         mate=np.full(len(order), -1, np.int64),
         event_row=event_row[by],
         event_position=pieces.event_position[by],
@@ -261,18 +264,17 @@ def _with_slack(flat, width):
     return np.concatenate([flat, np.zeros(width, np.uint8)])
 
 
-def _copy_simple(bases, qualities, flat, rank, first, spans, width):
-    base_rows, quality_rows = (sliding_window_view(a, width) for a in flat)
-    columns = np.arange(width)
+def _copy_rows(out, flat, first, spans, fill):
+    """Each row of `out` from its first base on, and `fill` beyond its span."""
+    width = out.shape[1]
+    rows = sliding_window_view(flat, width)
+    kind = np.min_scalar_type(width)
+    columns, spans = np.arange(width, dtype=kind), spans.astype(kind)
     for low in range(0, len(first), _BLOCK):
-        part = slice(low, min(low + _BLOCK, len(first)))
-        beyond = columns >= spans[part, None]
-        block = base_rows[first[part]]
-        np.copyto(block, PADDING, where=beyond)
-        bases[rank[part]] = block
-        block = quality_rows[first[part]]
-        np.copyto(block, 0, where=beyond)
-        qualities[rank[part]] = block
+        part = slice(low, low + _BLOCK)
+        block = rows[first[part]]
+        np.copyto(block, fill, where=columns >= spans[part, None])
+        out[part] = block
 
 
 class _Pieces:
@@ -335,9 +337,9 @@ class _Pieces:
         self.event_length = np.where(gain, lengths[event], -lengths[event])
         self.event_query = op_query[event]
 
-    def fill(self, bases, qualities, flat, rank, width):
+    def fill(self, bases, qualities, flat, rank):
         """Write the pieces into their rows."""
-        at = rank[self._piece] * width + self._column
+        at = rank[self._piece] * bases.shape[1] + self._column
         bases.reshape(-1)[at] = np.where(self._shows, flat[0][self._query], DELETION)
         qualities.reshape(-1)[at] = np.where(self._shows, flat[1][self._query], 0)
 

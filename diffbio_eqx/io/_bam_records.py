@@ -42,23 +42,28 @@ _TWO_BASES = (
 _BLOCK = 8192
 
 
-def record_offsets(data: bytes) -> tuple[np.ndarray, int]:
-    """Offsets of the whole records in `data`, and where the unfinished rest begins.
+def record_offsets(data: bytes, size: int) -> tuple[np.ndarray, int]:
+    """Offsets of the whole records in `data[:size]`, and where the rest begins.
 
-    Each record's size is known only from the one before it, so this one walk is a
-    loop over records; it takes about 3 % of the time of reading.
+    A record's place is known only from the one before it, so this walk is the one
+    loop over records: a step is one addition, a tenth of the time of reading.
     """
     unpack = struct.Struct("<i").unpack_from
-    offsets, at, end = [], 0, len(data) - 4
-    while at <= end:
-        following = at + 4 + unpack(data, at)[0]
-        if following > end + 4:
+    offsets, at, last = [], 0, size - 4
+    keep = offsets.append
+    for _ in range(size // HEAD + 1):  # a damaged size cannot make it endless
+        if at > last:
             break
-        if following < at + HEAD:
-            raise ValueError("a record is shorter than its fixed part")
-        offsets.append(at)
-        at = following
-    return np.array(offsets, np.int64), at
+        keep(at)
+        at += unpack(data, at)[0] + 4
+        if at < 0:
+            break
+    found = np.array([*offsets, at], np.int64)
+    if (np.diff(found) < HEAD).any():
+        raise ValueError("a record is shorter than its fixed part")
+    if offsets and at > size:
+        return found[:-2], offsets[-1]
+    return found[:-1], at
 
 
 def fixed_fields(buffer: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -109,16 +114,16 @@ def parse_records(
     start = kept["start"].astype(np.int64)
     end = start + span[keep]
     flag = kept["flag"]
-    mergeable = _may_overlap(kept, end, length)
-    name_length = name_size[keep] - 1
+    mergeable, opens = _may_overlap(kept, end)
+    name_at, name_length = at + HEAD, name_size[keep] - 1
     records = ReadRecords(
         start=start,
         end=end,
         mapping_quality=kept["mapping_quality"].copy(),
         reverse=flag & REVERSE != 0,
-        name=_name_keys(buffer, at + HEAD, name_length),
+        name=_name_keys(buffer, name_at, name_length, mergeable),
         mergeable=mergeable,
-        first_keeps=_first_keeps(buffer, at + HEAD, name_length, mergeable),
+        first_keeps=_first_keeps(buffer, name_at, name_length, opens),
         op_count=op_count[keep],
         query_begin=query_begin,
         query_length=length,
@@ -204,29 +209,37 @@ def _ragged_queries(buffer, sequence_at, quality_at, length):
     return bases, qualities, before
 
 
-def _may_overlap(fixed, end, length):
-    """Reads in a proper pair whose mate may lie over some of the same bases."""
+def _may_overlap(fixed, end):
+    """Reads in a proper pair whose mate may lie over some of the same bases.
+
+    Also those of them that come first: their mate begins inside of them.
+    """
     flag = fixed["flag"]
     paired = (flag & (PAIRED | PROPER) == PAIRED | PROPER) & (
         flag & (UNMAPPED | MATE_UNMAPPED) == 0
     )
-    same = (fixed["mate_contig"] == fixed["contig"]) | (fixed["mate_contig"] < 0)
-    template = np.abs(fixed["template"].astype(np.int64))
-    apart = (template >= 2 * length) & (fixed["mate_start"] >= end)
-    return paired & same & ~apart
+    mate_contig, mate_start = fixed["mate_contig"], fixed["mate_start"]
+    paired &= (mate_contig == fixed["contig"]) | (mate_contig < 0)
+    opens = paired & (mate_start >= fixed["start"]) & (mate_start < end)
+    closes = paired & (mate_start <= fixed["start"])
+    return opens | closes, opens
 
 
-def _name_keys(buffer, at, length):
-    """A 64-bit key of each name, eight letters at a time."""
+def _name_keys(buffer, at, length, wanted):
+    """A 64-bit key of each wanted name (else 0), eight letters at a time."""
+    out = np.zeros(len(at), np.uint64)
+    at, length = at[wanted], length[wanted]
     words = -(-int(length.max(initial=1)) // 8)
     names = sliding_window_view(buffer, 8 * words)[at]
-    names[np.arange(8 * words) >= length[:, None]] = 0
+    letters = np.arange(8 * words, dtype=np.uint8)
+    names[letters >= length.astype(np.uint8)[:, None]] = 0
     names = names.view("<u8")
     key = np.full(len(at), 0x9E3779B97F4A7C15, np.uint64)
     for column in range(words):
         key = (key ^ names[:, column]) * np.uint64(0xFF51AFD7ED558CCD)
         key ^= key >> np.uint64(32)
-    return key
+    out[wanted] = key
+    return out
 
 
 def _first_keeps(buffer, at, length, wanted):

@@ -10,7 +10,7 @@ import numpy as np
 from diffbio_eqx.io import _bam_records
 from diffbio_eqx.io._errors import import_pysam, quiet
 
-CHUNK = 1 << 24
+CHUNK = 1 << 22
 _SLACK = 1 << 16  # zero bytes behind a chunk, so that row gathers stay inside
 _BAM_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _CRAM_END = (
@@ -61,25 +61,28 @@ def bam_chunks(
             _skip_header(file, path)
         else:
             file.seek(offset)
-        rest = b""
+        rest, slack = b"", _SLACK
         while True:
             try:
                 with quiet():
-                    data = file.read(CHUNK)
+                    read = file.read(CHUNK)
             except (OSError, EOFError) as error:
                 raise truncated(path, "BAM") from error
-            if not data:
+            if not read:
                 break
-            data = rest + data
+            size = len(rest) + len(read)
+            data = b"".join((rest, read, bytes(slack)))
             try:
-                offsets, used = _bam_records.record_offsets(data)
+                offsets, used = _bam_records.record_offsets(data, size)
             except ValueError as error:
                 raise truncated(path, "BAM") from error
-            rest = data[used:]
+            rest = data[used:size]
+            longest = int(np.diff(offsets, append=used).max(initial=0))
+            if longest + _SLACK > slack:  # zeros enough for the longest read, too
+                slack = 2 * longest + _SLACK
+                data = b"".join((data[:size], bytes(slack)))
             if len(offsets):
-                # Zeros for the gathers, the longest read included.
-                slack = bytes(_SLACK + int(np.diff(offsets, append=used).max()))
-                yield np.frombuffer(data[:used] + slack, np.uint8), offsets
+                yield np.frombuffer(data, np.uint8), offsets
         if rest:
             raise truncated(path, "BAM")
 
