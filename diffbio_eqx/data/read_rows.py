@@ -54,3 +54,29 @@ class ReadRows:
     def width(self) -> int:
         """Columns of a row."""
         return self.bases.shape[1]
+
+    def take(self, keep: np.ndarray) -> "ReadRows":
+        """The rows where `keep` (R,) bool holds, with their events and mates."""
+        index = np.cumsum(keep) - 1
+        event = keep[self.event_row]
+        mate = np.where(self.mate >= 0, self.mate, 0)
+        paired = (self.mate >= 0) & (keep[mate] if len(keep) else False)
+        new_mate = np.where(paired, index[mate] if len(keep) else -1, -1)
+        by_row = {
+            name: getattr(self, name)[keep]
+            for name in (
+                "start end bases qualities mapping_quality reverse "
+                "query_begin query_end query_first"
+            ).split()
+        }
+        by_event = {
+            name: getattr(self, name)[event]
+            for name in ("event_position", "event_length", "event_query")
+        }
+        return dataclasses.replace(
+            self,
+            **by_row,
+            **by_event,
+            mate=new_mate[keep],
+            event_row=index[self.event_row[event]],
+        )

@@ -1,0 +1,133 @@
+"""Positions where reads speak for a substitution, and the bases that lie there."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from diffbio_eqx.data.read_rows import ReadRows
+
+
+class CandidateSites(eqx.Module):
+    """Candidate substitution sites of a window and their reads, flat.
+
+    - `position` (S,): window coordinates, ascending; `mask` (S,).
+    - `entry_site` (N,): index of the site an entry belongs to, ascending;
+      `entry_source` (N,): index of its base into the flattened `(R, W)` read rows;
+      `entry_mask` (N,). Padding holds zeros.
+    """
+
+    position: Int[Array, " sites"]
+    mask: Bool[Array, " sites"]
+    entry_site: Int[Array, " entries"]
+    entry_source: Int[Array, " entries"]
+    entry_mask: Bool[Array, " entries"]
+
+
+class SiteRule(NamedTuple):
+    """When a position is a candidate.
+
+    A base b other than the reference is proposed if the closed-form log-odds of the
+    heterozygote (reference, b) against the homozygous reference, mapping errors and
+    dependency left out, exceed `log_odds` (nats), and if reads with b make up at
+    least `min_allele_fraction` of the depth.
+    """
+
+    log_odds: float = -3.0
+    min_allele_fraction: float = 0.0
+
+
+def _error_tables() -> tuple[np.ndarray, np.ndarray]:
+    phred = np.arange(256, dtype=np.float64)
+    error = np.minimum(10.0 ** (-np.maximum(phred, 1.25) / 10.0), 0.75)
+    het = np.log(0.5 * (1 - error) + error / 6.0)
+    return het - np.log(error / 3.0), het - np.log1p(-error)
+
+
+_GAIN, _COST = _error_tables()
+
+
+def propose_sites(
+    rows: ReadRows,
+    reference: np.ndarray,
+    origin: int,
+    start: int,
+    end: int,
+    rule: SiteRule = SiteRule(),
+) -> np.ndarray:
+    """Absolute positions in `[start, end)` where a substitution is worth a look.
+
+    `reference` holds codes of `[origin, origin + len(reference))`. The log-odds of
+    base b at position p are `sum_b [H(q) - X(q)] + sum_ref [H(q) - M(q)]` with
+    `M = log(1 - e)`, `X = log(e / 3)`, `H = log((1 - e) / 2 + e / 6)`. Costs are
+    summed only where some read differs, so the work per matching base is one compare.
+    """
+    if not len(rows):
+        return np.zeros(0, np.int64)
+    length = end - start
+    columns = _reference_rows(rows, reference, origin)
+    usable = rows.qualities > 0
+    usable &= rows.bases < 4
+    differs = rows.bases != columns
+    differs &= usable
+    differs &= columns < 4
+    row, column = np.nonzero(differs)
+    position = rows.start[row] + column - start
+    inside = (position >= 0) & (position < length)
+    row, column, position = row[inside], column[inside], position[inside]
+    if not len(position):
+        return np.zeros(0, np.int64)
+    quality = rows.qualities[row, column]
+    slot, index = np.unique(position, return_inverse=True)
+    key = index * 4 + rows.bases[row, column]
+    gain = np.bincount(key, _GAIN[quality], 4 * len(slot)).reshape(-1, 4)
+    count = np.bincount(key, minlength=4 * len(slot)).reshape(-1, 4)
+    matching = _matching_depth(rows, slot + start, count.sum(1))
+    cost = matching * np.log(0.5)
+    score = np.where(count > 0, gain + cost[:, None], -np.inf)
+    fraction = count / np.maximum(count.sum(1) + matching, 1)[:, None]
+    keep = (score > rule.log_odds) & (fraction >= rule.min_allele_fraction)
+    return slot[keep.any(1)].astype(np.int64) + start
+
+
+def _reference_rows(rows: ReadRows, reference: np.ndarray, origin: int) -> np.ndarray:
+    width = rows.width
+    left = max(0, origin - int(rows.start.min()))
+    last = int(rows.start.max()) + width
+    right = max(0, last - origin - len(reference))
+    padded = np.pad(reference, (left, right), constant_values=4)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width)
+    return windows[rows.start - origin + left]
+
+
+def _matching_depth(rows: ReadRows, slot: np.ndarray, differing: np.ndarray):
+    """Reads that count and agree with the reference, per position of `slot`."""
+    depth = np.searchsorted(rows.start, slot, "right")
+    depth = depth - np.searchsorted(np.sort(rows.end), slot, "right")
+    row, column = np.nonzero((rows.qualities == 0) | (rows.bases > 3))
+    position = rows.start[row] + column
+    inside = position < rows.end[row]
+    silent = np.sort(position[inside])
+    silent_here = np.searchsorted(silent, slot, "right") - np.searchsorted(silent, slot)
+    return np.maximum(depth - silent_here - differing, 0)
+
+
+def site_entries(rows: ReadRows, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(entry_site, entry_source)`: every counted base that lies over a site.
+
+    Sources index the flattened rows. Bases of quality 0, N, deletions and skips are
+    left out: they say nothing about which base was there.
+    """
+    if not len(rows) or not len(position):
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    first = np.searchsorted(rows.start, position - rows.width, "right")
+    last = np.searchsorted(rows.start, position, "right")
+    count = last - first
+    site = np.repeat(np.arange(len(position)), count)
+    offset = np.arange(len(site)) - np.repeat(np.cumsum(count) - count, count)
+    row = np.repeat(first, count) + offset
+    column = position[site] - rows.start[row]
+    source = row * rows.width + column
+    keep = (rows.bases.ravel()[source] < 4) & (rows.qualities.ravel()[source] > 0)
+    return site[keep].astype(np.int32), source[keep].astype(np.int32)

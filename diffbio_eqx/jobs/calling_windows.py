@@ -1,0 +1,110 @@
+"""A genome as a stream of samples of one shape."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from diffbio_eqx.data.aligned_reads import AlignedReads, SampleSizes
+from diffbio_eqx.data.candidate_sites import SiteRule
+from diffbio_eqx.data.read_rows import ReadRows
+from diffbio_eqx.data.sample_building import pad_sample, reads_from_rows
+from diffbio_eqx.io.fasta import Fasta
+
+HALO = 256
+_SMALLEST = 2000  # windows are not split below this many bases
+_GROWTHS = 3  # capacities grow this often before windows are split instead
+_ROOM = 1.5  # capacity over the size that asked for it
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowSample:
+    """A padded sample; candidates lie in `[start, end)`, window position 0 at `origin`.
+
+    All four are contig coordinates of `contig`.
+    """
+
+    contig: str
+    start: int
+    end: int
+    origin: int
+    sample: AlignedReads
+
+
+class SampleStream:
+    """Makes samples of one shape from windows of rows, so that one compile serves all.
+
+    Axes are padded to capacities, half as large again as the first window needs. A
+    window that does not fit makes them grow, at most three times; after that it is
+    split in two, down to 2 kb, below which they grow once more.
+
+    `window` is the length of the windows that will be given, in bases; the reference
+    of a sample has that length and a halo of 256 bases on either side, N beyond the
+    contig's ends.
+    """
+
+    def __init__(self, fasta: Fasta, window: int, site_rule: SiteRule = SiteRule()):
+        self.fasta = fasta
+        self.length = window + 2 * HALO
+        self.site_rule = site_rule
+        self.capacities: SampleSizes | None = None
+        self.shapes = 0
+
+    def samples(
+        self, contig: str, start: int, end: int, rows: ReadRows
+    ) -> Iterator[WindowSample]:
+        """The samples of one window: one, or several if it had to be split."""
+        near = (rows.end > start - HALO) & (rows.start < end + HALO)
+        if not near.all():
+            rows = rows.take(near)
+        origin = start - HALO
+        exact = self._build(contig, start, end, origin, rows)
+        sizes = SampleSizes.of(exact)
+        if self.capacities is None or not sizes.fit_in(self.capacities):
+            if end - start > _SMALLEST and self.shapes > _GROWTHS:
+                middle = (start + end) // 2
+                yield from self.samples(contig, start, middle, rows)
+                yield from self.samples(contig, middle, end, rows)
+                return
+            self._grow(sizes)
+        if (sizes.reads, sizes.width) != (self.capacities.reads, self.capacities.width):
+            exact = self._build(contig, start, end, origin, rows, self.capacities)
+        yield WindowSample(
+            contig, start, end, origin, pad_sample(exact, self.capacities)
+        )
+
+    def _build(self, contig, start, end, origin, rows, sizes=None) -> AlignedReads:
+        return reads_from_rows(
+            rows,
+            self._reference(contig, origin),
+            origin=origin,
+            start=start,
+            end=end,
+            site_rule=self.site_rule,
+            row_capacity=None if sizes is None else sizes.reads,
+            row_width=None if sizes is None else sizes.width,
+        )
+
+    def _reference(self, contig: str, origin: int) -> np.ndarray:
+        codes = np.full(self.length, 4, np.uint8)
+        low = max(origin, 0)
+        high = min(origin + self.length, self.fasta.lengths[contig])
+        if high > low:
+            codes[low - origin : high - origin] = self.fasta.codes(contig, low, high)
+        return codes
+
+    def _grow(self, sizes: SampleSizes) -> None:
+        if self.capacities is not None:
+            sizes = sizes.union(self.capacities)
+        values = dataclasses.asdict(sizes)
+        roomy = {
+            name: _bucket(value * _ROOM) if name != "width" else value
+            for name, value in values.items()
+        }
+        self.capacities = SampleSizes(**roomy)
+        self.shapes += 1
+
+
+def _bucket(size: float) -> int:
+    """A multiple of 64 that holds `size`."""
+    return max(64, -(-int(np.ceil(size)) // 64) * 64)
