@@ -35,7 +35,7 @@ class VariantRecord:
     position: int
     ref: str
     alts: tuple[str, ...]
-    qual: float | None = None
+    qual: int | float | None = None
     filters: tuple[str, ...] = ()
     genotype: tuple[int | None, ...] = ()
     gq: int | None = None
@@ -123,7 +123,7 @@ def genotype_quality(
 
 
 def variant_quality(
-    gp: Float[np.ndarray, "*sites genotypes"], *, maximum: float = MAXIMUM_QUAL
+    gp: Float[np.ndarray, "*sites genotypes"], *, maximum: int | float = MAXIMUM_QUAL
 ) -> Float[np.ndarray, "*sites"]:
     """QUAL = -10 log10 P(homozygous reference), at most `maximum` (default 999)."""
     values = np.asarray(gp, np.float64)

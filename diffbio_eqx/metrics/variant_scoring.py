@@ -4,7 +4,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Integer
@@ -102,7 +101,9 @@ class VariantScore:
         """A text table with a head line and one line each for SNPs and indels."""
         width = max(len(name), 5)
         head = f"{'calls':<{width}}  match     type   {'TP':>6} {'TPcall':>6} "
-        lines = [head + f"{'FP':>5} {'FN':>5}  precision  recall      F1  95% interval"]
+        lines = [
+            head + f"{'FP':>5} {'FN':>5}  precision  recall      F1  95 % interval"
+        ]
         for kind in ("snp", "indel"):
             c: ClassCounts = getattr(self, kind)
             low, high = c.f1_interval()
@@ -125,9 +126,9 @@ def score_variants(
     fetch: Callable[[str, int, int], str],
     *,
     regions: Mapping[str, Integer[np.ndarray, "intervals 2"]] | None = None,
-    mode: Literal["genotype", "allele"] = "genotype",
+    mode: str = "genotype",
     all_records: bool = False,
-    minimum_quality: float | None = None,
+    minimum_quality: int | float | None = None,
     state_limit: int = 2000,
 ) -> VariantScore:
     """Count what a call set gets right, by the haplotypes that both sides spell.

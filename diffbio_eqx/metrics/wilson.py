@@ -5,7 +5,7 @@ import statistics
 
 
 def wilson_interval(
-    successes: float, trials: float, *, confidence: float = 0.95
+    successes: int | float, trials: int | float, *, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Interval of a proportion that behaves at 0, at 1 and for few trials.
 
