@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Set DIFFBIO_EQX_TYPECHECK=0 to run the package as users have it, without the hook.
 if os.environ.get("DIFFBIO_EQX_TYPECHECK", "1") != "0":
-    install_import_hook("diffbio_eqx", "beartype.beartype")
+    checker = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+    install_import_hook("diffbio_eqx", checker)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update(

@@ -45,6 +45,8 @@ def set_temperature(tree: PyTree, temperature: Natural) -> PyTree:
         if not is_relaxation(node):
             return node
         old = node.temperature
+        if old is None:  # the other half of a partition holds it
+            return node
         return eqx.tree_at(
             lambda n: n.temperature,
             node,
