@@ -148,7 +148,8 @@ def _group(alleles: IndelAlleles, most: int) -> tuple[IndelAlleles, np.ndarray, 
     new = np.ones(len(alleles), bool)
     new[1:] = alleles.position[1:] > reach[:-1]
     group = np.cumsum(new) - 1
-    order = np.lexsort((alleles.position, -alleles.support, group))
+    size = np.abs(alleles.length)
+    order = np.lexsort((size, alleles.position, -alleles.support, group))
     sorted_group = group[order]
     rank = np.arange(len(order)) - np.searchsorted(sorted_group, sorted_group)
     chosen = np.sort(order[rank < most])

@@ -133,7 +133,9 @@ class HaplotypeRescoring(AbstractOperator):
             changed[owner, side],
             opening[owner, side],
             gaps.extend.astype(errors.dtype),
-            expected_column(loci, segment, allele[owner, side]),
+            expected_column(
+                loci, segment, allele[owner, side], self.likelihood.hmm.band
+            ),
         )
         value = self.likelihood.hmm.score_pairs(items, wanted.reshape(-1)[order])
         value = jnp.zeros_like(value).at[order].set(value).reshape(-1, 2)

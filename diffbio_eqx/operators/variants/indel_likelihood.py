@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, Real, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Real, UInt8
 
 from diffbio_eqx._checks import require_range
 from diffbio_eqx.data.indel_loci import IndelLoci
@@ -167,7 +167,7 @@ class IndelLikelihood(AbstractOperator):
             loci.haplotypes[locus, allele],
             opening[locus, allele],
             self.gaps.extend.astype(errors.dtype),
-            expected_column(loci, segment, allele),
+            expected_column(loci, segment, allele, self.hmm.band),
         )
         value = self.hmm.score_pairs(pairs, loci.pair_mask)
         # A padded pair writes outside of the table and is dropped.
@@ -187,19 +187,23 @@ def segment_bases(
     return bases, jnp.where(real, x.errors[at], 0.5)
 
 
-def expected_column(loci: IndelLoci, segment: Array, allele: Array) -> Array:
+def expected_column(
+    loci: IndelLoci,
+    segment: Int[Array, " pairs"],
+    allele: Int[Array, " pairs"],
+    band: int,
+) -> Int[Array, " pairs"]:
     """Haplotype column where the band of a pair is centred for the first base.
 
     A read that begins right of the event lies `allele_length` further right on the
-    haplotype. One that begins left of it meets the diagonal 0 before and
-    `allele_length` after the event: the band is centred between the two, by at most 14
-    columns, so that a band of 32 holds both for indels of up to 28 bases and always
-    holds the one on the left.
+    haplotype. One that begins left of it is on diagonal 0 before the event and on
+    `allele_length` after it: the band is centred between the two, but never so far
+    that it loses the left one. A band of 32 holds both for indels of up to 29 bases.
     """
     locus = loci.segment_locus[segment]
     start = loci.segment_start[segment]
     length = loci.allele_length[locus, allele]
-    half = jnp.sign(length) * jnp.minimum(jnp.abs(length) // 2, 14)
+    half = jnp.sign(length) * jnp.minimum(jnp.abs(length) // 2, band // 2 - 1)
     right = start > loci.allele_position[locus, allele]
     shift = jnp.where(right, length, half)
     return (start - loci.window_start[locus] + shift).astype(jnp.int32)
