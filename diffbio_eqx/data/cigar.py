@@ -272,8 +272,11 @@ def _copy_rows(out, flat, first, spans, fill):
     columns, spans = np.arange(width, dtype=kind), spans.astype(kind)
     for low in range(0, len(first), _BLOCK):
         part = slice(low, low + _BLOCK)
+        beyond = (columns >= spans[part, None]).view(np.uint8)
+        # Arithmetic on bytes is several times faster than a masked copy.
         block = rows[first[part]]
-        np.copyto(block, fill, where=columns >= spans[part, None])
+        block *= 1 - beyond
+        block += beyond * np.uint8(fill)
         out[part] = block
 
 

@@ -10,7 +10,7 @@ CAP = 200
 """Largest sum of two qualities."""
 _EIGHTY_PERCENT = np.floor(0.8 * np.arange(256)).astype(np.uint8)
 _DELETION = 5
-_BLOCK = 8192
+_BLOCK = 2048  # pairs at once: a dozen byte arrays of this size stay in cache
 
 
 def merge_mates(
@@ -102,14 +102,15 @@ def _updated(rows, qualities, own, other, keeps) -> UInt8[np.ndarray, "pairs wid
     other_base = _shifted(rows.bases[other], shift, width, fill=7)
     other_quality = _shifted(qualities[other], shift, width, fill=0)
     keeps = keeps[:, None]
-    shows = (base < _DELETION) & (other_base <= _DELETION)
     room = CAP - np.minimum(quality, CAP)
-    total = quality + np.minimum(other_quality, room)
+    total = (quality + np.minimum(other_quality, room)) * keeps
     better = (quality > other_quality) | ((quality == other_quality) & keeps)
     better = np.where(other_base == _DELETION, keeps, better)
-    reduced = np.where(better, _EIGHTY_PERCENT[quality], 0)
-    merged = np.where(base == other_base, np.where(keeps, total, 0), reduced)
-    return np.where(shows, merged, quality).astype(np.uint8)
+    reduced = np.take(_EIGHTY_PERCENT, quality, mode="clip") * better
+    # Choices among bytes by (wrapping) arithmetic: faster than a masked choice.
+    merged = reduced + (base == other_base) * (total - reduced)
+    shows = (base < _DELETION) & (other_base <= _DELETION)
+    return quality + shows * (merged - quality)
 
 
 def _shifted(matrix, shift, width, fill):

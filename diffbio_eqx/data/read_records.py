@@ -46,6 +46,7 @@ class ReadRecords:
         return len(self.start)
 
     @classmethod
+    @functools.cache
     def empty(cls) -> "ReadRecords":
         """No reads."""
         kinds = {
@@ -74,9 +75,11 @@ class ReadRecords:
 
     def slice(self, low: int, high: int) -> "ReadRecords":
         """Reads `low` to `high` without copying: views of the same arrays."""
-        low, high, _ = slice(low, high).indices(len(self))
+        low, high = max(low, 0), min(high, len(self))
         if low >= high:
             return ReadRecords.empty()
+        if (low, high) == (0, len(self)):
+            return self
         fields = {name: getattr(self, name)[low:high] for name in _PER_READ}
         op_end = np.cumsum(self.op_count)
         of_ops = slice(int(op_end[low] - self.op_count[low]), int(op_end[high - 1]))
@@ -127,7 +130,7 @@ class ReadRecords:
         return merge_mates(rows, row_read, self.name, self.mergeable, self.first_keeps)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _no_rows():
     """Rows of no reads: made once, most windows of a sparse genome are empty."""
     none = ReadRecords.empty()

@@ -304,8 +304,12 @@ def _cut(batches, low, high, size, halo):
                 waiting.append(batch)
                 reached = batch.start[-1]
         held = ReadRecords.concatenate([part for part in waiting if len(part)])
+        if not len(held):
+            yield at, stop, held
+            continue
         # Reads that end before the halo are over; the first other one opens the rest.
         beyond = held.end > at - halo
-        held = held.slice(int(np.argmax(beyond)) if beyond.any() else len(held), None)
+        first = int(np.argmax(beyond)) if beyond.any() else len(held)
+        held = held.slice(first, len(held))
         upto = held.slice(0, int(np.searchsorted(held.start, stop + halo)))
         yield at, stop, upto.take(upto.end > at - halo)
