@@ -313,7 +313,8 @@ def test_bcftools_on_simulated_reads_scores_as_vcfeval_says(data_root, tmp_path)
     example = folder / "simulated-example"
     command = (
         f"bcftools mpileup -d 1000 -q 1 -f {reference} {example}/sim10.bam"
-        f" | bcftools call -mv | bcftools norm -f {reference} -Oz -o {tmp_path}/b.vcf.gz"
+        f" | bcftools call -mv | bcftools norm -f {reference}"
+        f" -Oz -o {tmp_path}/b.vcf.gz"
     )
     subprocess.run(command, shell=True, check=True, capture_output=True)
     truth = read_vcf(example / "sim.truth.vcf.gz")
