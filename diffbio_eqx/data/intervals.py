@@ -1,7 +1,6 @@
 """Sets of half-open intervals on one contig: sorted, disjoint, in two arrays."""
 
 import dataclasses
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
@@ -20,7 +19,7 @@ class Intervals:
     @classmethod
     def of(
         cls, start: Integer[np.ndarray, " any"], end: Integer[np.ndarray, " any"]
-    ) -> Self:
+    ) -> "Intervals":
         """Sorted and merged; empty intervals are left out.
 
         Raises `ValueError` where an end is before its start.
@@ -81,7 +80,7 @@ class Intervals:
         meets[meets] = self.start[after[meets]] < end[meets]
         return meets
 
-    def clipped(self, start: int, end: int) -> Self:
+    def clipped(self, start: int, end: int) -> "Intervals":
         """The parts inside `[start, end)`."""
         low, high = np.clip(self.start, start, end), np.clip(self.end, start, end)
         full = high > low

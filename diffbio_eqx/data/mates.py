@@ -34,6 +34,9 @@ def merge_mates(
     comes first is the keeper. Reads are in order of position; those of one name pair
     up as first and second, third and fourth.
 
+    Each position is compared with itself. htslib does so too, except where deletions
+    of the two mates are staggered: there it compares bases of different positions.
+
     **Reference:** `bam_plp_init_overlaps` of htslib (Danecek et al. 2021,
     doi:10.1093/gigascience/giab008).
     """

@@ -5,7 +5,6 @@ import itertools
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Self
 
 import numpy as np
 
@@ -77,7 +76,7 @@ class AlignmentFile:
             self._groups = [group for group, who in named if who == self.sample]
         self._warned = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "AlignmentFile":
         return self
 
     def __exit__(self, *_) -> None:

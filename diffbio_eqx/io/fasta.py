@@ -6,7 +6,6 @@ import tempfile
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
-from typing import Self
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,7 +46,7 @@ class Fasta:
         if not self.lengths:
             raise ValueError(f"{self.path!r} holds no sequences. Give a FASTA file.")
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Fasta":
         return self
 
     def __exit__(self, *_) -> None:
