@@ -1,0 +1,91 @@
+"""The commands together, and how a run ends."""
+
+from typing import Annotated
+
+import typer
+
+from diffbio_eqx._version import __version__
+from diffbio_eqx.cli import call, demo, train
+from diffbio_eqx.cli.messages import (
+    one_line,
+    plain_warnings,
+    report_error,
+    say,
+    stopped_like_interrupt,
+)
+
+app = typer.Typer(
+    name="diffbio-eqx",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("call")(call.call)
+app.add_typer(train.app, name="train")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"diffbio-eqx {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Variant calling that is right by default and can be trained end to end.
+
+    \b
+    Try it, with no data at all:
+        diffbio-eqx demo --out demo
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; an exit code, and never a traceback (see `cli.main`)."""
+    with plain_warnings(), stopped_like_interrupt():
+        try:
+            code = app(arguments, standalone_mode=False, prog_name="diffbio-eqx")
+        except (KeyboardInterrupt, typer.Abort):
+            say("error: interrupted; nothing was written")
+            return 130
+        except (ValueError, OSError, ImportError) as error:
+            report_error(error)
+            return 2
+        except Exception as error:
+            return _usage_error(error) if _is_usage(error) else _bug(error)
+    return code if isinstance(code, int) else 0
+
+
+def _is_usage(error: Exception) -> bool:
+    """Whether the parser raised it (typer's own click, or the one it depends on)."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _usage_error(error) -> int:
+    context = getattr(error, "ctx", None)
+    command = "diffbio-eqx" if context is None else context.command_path
+    text = one_line(error.format_message()).rstrip(".")
+    say(f"error: {text}; see {command} --help")
+    return 2
+
+
+def _bug(error: Exception) -> int:
+    report_error(
+        error,
+        f" ({type(error).__name__}: this is a bug of diffbio-eqx; run again with "
+        "DIFFBIO_EQX_DEBUG=1 and report what it prints)",
+    )
+    return 1
