@@ -8,6 +8,7 @@ import numpy as np
 
 from diffbio_eqx.data.cigar import parse_cigars, rows_from_alignments
 from diffbio_eqx.data.indel_candidates import IndelRule, propose_loci
+from diffbio_eqx.operators.variants.indel_likelihood import IndelEvidence
 
 RULE = IndelRule(flank=24, segment_rows=56, haplotype_columns=80, near_distance=20)
 
@@ -87,17 +88,37 @@ def propose(rows, reference, sites=(), start=0, end=None, rule=RULE, **options):
     )
 
 
-def flat_bases(rows, extra):
-    """Codes as `segment_source` indexes them."""
-    return np.concatenate([rows.bases.reshape(-1), extra])
+def segment_values(loci, rows_values, extra_values):
+    """(P, Q): what the rows, or the extra bases, hold for each base of a segment."""
+    source = np.asarray(loci.segment_source)
+    read = np.asarray(loci.segment_read)[:, None]
+    extra = np.append(extra_values, 0)[np.where(source < -1, -2 - source, -1)]
+    return np.where(source < -1, extra, rows_values[read, np.maximum(source, 0)])
 
 
-def segment_text(loci, flat, segment):
+def segment_text(loci, rows, extra, segment):
     """Bases of one segment."""
-    source = np.asarray(loci.segment_source[segment])
-    return flat[source[source >= 0]].tolist()
+    real = np.asarray(loci.segment_source[segment]) != -1
+    return segment_values(loci, rows.bases, extra)[segment][real].tolist()
 
 
 def on_device(tree):
     """JAX leaves."""
     return jax.tree.map(jnp.asarray, tree)
+
+
+def evidence(rows, loci, extra, extra_qualities, dtype=np.float32):
+    """`IndelEvidence` of Phred errors, all reads of weight 1."""
+    real = np.asarray(loci.segment_source) != -1
+    quality = segment_values(loci, rows.qualities, extra_qualities)
+    errors = np.minimum(10.0 ** (-quality.astype(np.float64) / 10), 0.75)
+    bases = np.where(real, segment_values(loci, rows.bases, extra), 4)
+    return on_device(
+        IndelEvidence(
+            on_device(loci),
+            jnp.asarray(bases.astype(np.uint8)),
+            jnp.asarray(errors.astype(dtype)),
+            jnp.asarray(rows.mapping_quality[loci.segment_read].astype(dtype)),
+            jnp.ones(len(loci.segment_read), dtype),
+        )
+    )

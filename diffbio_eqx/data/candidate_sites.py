@@ -14,14 +14,15 @@ class CandidateSites(eqx.Module):
 
     - `position` (S,): window coordinates, ascending; `mask` (S,).
     - `entry_site` (N,): index of the site an entry belongs to, ascending;
-      `entry_source` (N,): index of its base into the flattened `(R, W)` read rows;
+      `entry_read`, `entry_column` (N,): the row and column of its base;
       `entry_mask` (N,). Padding holds zeros.
     """
 
     position: Int[Array, " sites"]
     mask: Bool[Array, " sites"]
     entry_site: Int[Array, " entries"]
-    entry_source: Int[Array, " entries"]
+    entry_read: Int[Array, " entries"]
+    entry_column: Int[Array, " entries"]
     entry_mask: Bool[Array, " entries"]
 
 
@@ -113,14 +114,14 @@ def _matching_depth(rows: ReadRows, slot: np.ndarray, differing: np.ndarray):
     return np.maximum(depth - silent_here - differing, 0)
 
 
-def site_entries(rows: ReadRows, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`(entry_site, entry_source)`: every counted base that lies over a site.
+def site_entries(rows: ReadRows, position: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Site, row and column of every counted base that lies over a site.
 
-    Sources index the flattened rows. Bases of quality 0, N, deletions and skips are
+    Bases of quality 0, N, deletions and skips are
     left out: they say nothing about which base was there.
     """
     if not len(rows) or not len(position):
-        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+        return (np.zeros(0, np.int32),) * 3
     first = np.searchsorted(rows.start, position - rows.width, "right")
     last = np.searchsorted(rows.start, position, "right")
     count = last - first
@@ -128,6 +129,5 @@ def site_entries(rows: ReadRows, position: np.ndarray) -> tuple[np.ndarray, np.n
     offset = np.arange(len(site)) - np.repeat(np.cumsum(count) - count, count)
     row = np.repeat(first, count) + offset
     column = position[site] - rows.start[row]
-    source = row * rows.width + column
-    keep = (rows.bases.ravel()[source] < 4) & (rows.qualities.ravel()[source] > 0)
-    return site[keep].astype(np.int32), source[keep].astype(np.int32)
+    keep = (rows.bases[row, column] < 4) & (rows.qualities[row, column] > 0)
+    return tuple(x[keep].astype(np.int32) for x in (site, row, column))

@@ -48,7 +48,6 @@ def propose_loci(
     end: int,
     *,
     site_positions: np.ndarray,
-    padded_rows: int | None = None,
     window_origin: int | None = None,
     rule: IndelRule = DEFAULT_RULE,
 ) -> tuple[IndelLoci, np.ndarray, np.ndarray, dict[str, int]]:
@@ -60,9 +59,6 @@ def propose_loci(
     - `reference`: uint8 codes of `[origin, origin + len(reference))`.
     - `site_positions` (S,): ascending contig positions of candidate substitutions;
       `near_site` indexes them.
-    - `padded_rows`: capacity of the rows on the device (rows in the same order, then
-      padding); extra bases are indexed from `padded_rows * width` on. Default
-      `len(rows)`.
     - `window_origin`: contig position of window coordinate 0. Default `start`.
 
     **Returns:** `IndelLoci` of exact sizes with NumPy leaves, in window coordinates
@@ -70,21 +66,13 @@ def propose_loci(
     qualities (X,), which are those that the rows do not hold as sequenced; and counts
     of what was left out.
 
-    **Raises:** `ValueError` for a rule that asks for more than 3 alternatives, or
-    fewer padded rows than rows.
+    **Raises:** `ValueError` for a rule that asks for more than 3 alternatives.
     """
     require(
         1 <= rule.max_alleles <= 3,
         "max_alleles of IndelRule",
         expected="1 to 3",
         got=rule.max_alleles,
-    )
-    padded_rows = len(rows) if padded_rows is None else padded_rows
-    require(
-        padded_rows >= len(rows),
-        "padded_rows",
-        expected=f"at least {len(rows)} (the rows given)",
-        got=padded_rows,
     )
     window_origin = start if window_origin is None else window_origin
     longest = rule.haplotype_columns - 2 * _SHORTEST_FLANK - 2
@@ -95,7 +83,7 @@ def propose_loci(
     kept = alleles.take(enough)
     kept, locus, dropped = _group(kept, rule.max_alleles)
     loci, refused = _lay_out(kept, locus, reference, origin, start, end, rule)
-    segments = collect_segments(rows, loci, rule, site_positions, padded_rows)
+    segments = collect_segments(rows, loci, rule, site_positions)
     near = collect_near(loci, segments, site_positions, rule.near_distance)
     present = loci.allele_mask[segments.locus]
     pair_segment, pair_allele = np.nonzero(present)

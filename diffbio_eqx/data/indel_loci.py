@@ -19,8 +19,8 @@ class IndelLoci(eqx.Module):
     - `allele_position` (C, 4): the base before the event (VCF's POS - 1),
       left-aligned; `allele_length` (C, 4): bases inserted (> 0) or deleted (< 0).
     - `segment_locus`, `segment_read`, `segment_start`, `segment_length` (P,), with
-      `segment_source` (P, Q): for each base its index into the concatenation of the
-      flattened read rows and the extra bases of the sample, -1 beyond the end;
+      `segment_source` (P, Q): for each base its column in the row of `segment_read`,
+      or -2 - k for the sample's extra base k, or -1 beyond the end;
       `segment_start` is the reference position that the first base is aligned to.
     - `pair_segment`, `pair_allele` (N,): the pairs, sorted by segment.
     - `near_site`, `near_locus` (M,): candidate substitutions beside a locus, and

@@ -10,7 +10,6 @@ from jaxtyping import Array
 
 from diffbio_eqx._checks import require
 from diffbio_eqx.data.indel_loci import IndelLoci
-from diffbio_eqx.data.padding import pad_axis
 
 _MASKS = {
     "loci": "mask",
@@ -114,14 +113,3 @@ def _smallest(values: np.ndarray) -> Array:
     """An array of the same type whose four alleles are kept and all else is empty."""
     shape = [4 if k == 1 and values.ndim > 1 else 0 for k in range(values.ndim)]
     return jnp.zeros(shape, values.dtype)
-
-
-def grow_loci(loci: IndelLoci, capacities: Mapping[str, int]) -> IndelLoci:
-    """Loci that are padded already (NumPy leaves), every axis grown to its capacity."""
-    grown = {}
-    for axis, names in _AXES.items():
-        for name in [_MASKS[axis], *names]:
-            values = getattr(loci, name)
-            fill = _FILL.get(name, 0)
-            grown[name] = pad_axis(values, capacities[axis], fill)
-    return IndelLoci(**grown)

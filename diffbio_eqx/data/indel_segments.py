@@ -54,7 +54,7 @@ def near_sites(loci, sites: np.ndarray, distance: int):
 
 
 def collect_segments(
-    rows: ReadRows, loci, rule, sites: np.ndarray, padded_rows: int
+    rows: ReadRows, loci, rule, sites: np.ndarray
 ) -> Segments:
     """One segment for each fragment and locus: the bases over the locus' window.
 
@@ -90,7 +90,7 @@ def collect_segments(
     index = np.sort(index[~same])
     index, dropped = _thin(index, locus, rule.max_segments)
     locus, row, begin, length = locus[index], row[index], begin[index], length[index]
-    source, extra = _sources(rows, mapping, row, begin, length, rule, padded_rows)
+    source, extra = _sources(rows, mapping, row, begin, length, rule)
     return Segments(
         locus,
         row,
@@ -163,7 +163,7 @@ def _thin(index, locus, most):
     return index[keep], int((~keep).sum())
 
 
-def _sources(rows, mapping, row, begin, length, rule, padded_rows):
+def _sources(rows, mapping, row, begin, length, rule):
     """Where each base of each segment is found, and the query bases to be added."""
     offset = np.arange(rule.segment_rows)
     real = offset < length[:, None]
@@ -178,6 +178,6 @@ def _sources(rows, mapping, row, begin, length, rule, padded_rows):
     as_sequenced &= rows.bases.reshape(-1)[at] == rows.query_bases[query]
     in_rows = inside & as_sequenced
     extra, slot = np.unique(query[real & ~in_rows], return_inverse=True)
-    source = np.where(real, at, -1)
-    source[real & ~in_rows] = padded_rows * width + slot
+    source = np.where(real, column, -1)
+    source[real & ~in_rows] = -2 - slot
     return source, extra

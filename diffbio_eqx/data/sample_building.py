@@ -25,6 +25,16 @@ from diffbio_eqx.data.padding import pad_axis
 from diffbio_eqx.data.read_rows import ReadRows
 
 DELETION = 5
+_AXES = dict.fromkeys(
+    "bases qualities start mapping_quality reverse read_mask".split(), "reads"
+)
+_AXES |= dict.fromkeys(["extra_bases", "extra_qualities"], "extra")
+_AXES |= dict.fromkeys(
+    ["event_position", "event_length", "event_read", "event_mask"], "events"
+)
+_SITE_AXES = dict.fromkeys(["position", "mask"], "sites") | dict.fromkeys(
+    ["entry_site", "entry_read", "entry_column", "entry_mask"], "entries"
+)
 
 
 def reads_from_rows(
@@ -35,29 +45,17 @@ def reads_from_rows(
     start: int | None = None,
     end: int | None = None,
     site_rule: SiteRule = SiteRule(),
-    row_capacity: int | None = None,
-    row_width: int | None = None,
 ) -> AlignedReads:
     """A sample with NumPy leaves from host rows, its candidates proposed.
 
     **Arguments:** `reference`, codes of `[origin, origin + L)`, which is the window;
     `start`, `end`, where candidates are proposed (default the whole window), in
-    contig coordinates; `row_capacity`, `row_width`, if the rows are to be padded to a
-    common size (`pad_sample` pads the other axes).
-
-    **Raises** `ValueError` if the rows do not fit the capacity.
+    contig coordinates. `pad_sample` brings it to a common size.
     """
     start = origin if start is None else start
     end = origin + len(reference) if end is None else end
-    rows = pad_rows_width(rows, row_width or rows.width)
-    count = len(rows) if row_capacity is None else row_capacity
-    if len(rows) > count:
-        raise ValueError(
-            f"row_capacity must hold {len(rows)} rows, got {count}; ask for more or "
-            "split the window."
-        )
     positions = propose_sites(rows, reference, origin, start, end, site_rule)
-    entry_site, entry_source = site_entries(rows, positions)
+    entry_site, entry_read, entry_column = site_entries(rows, positions)
     loci, extra_bases, extra_qualities, _ = propose_loci(
         rows,
         reference,
@@ -65,17 +63,16 @@ def reads_from_rows(
         start,
         end,
         site_positions=positions,
-        padded_rows=count,
         window_origin=origin,
     )
     to32 = lambda x: np.asarray(x, np.int32)
     return AlignedReads(
-        bases=pad_axis(rows.bases, count, PADDING),
-        qualities=pad_axis(rows.qualities, count),
-        start=pad_axis(to32(rows.start - origin), count, len(reference)),
-        mapping_quality=pad_axis(rows.mapping_quality, count),
-        reverse=pad_axis(rows.reverse, count),
-        read_mask=pad_axis(np.ones(len(rows), bool), count),
+        bases=rows.bases,
+        qualities=rows.qualities,
+        start=to32(rows.start - origin),
+        mapping_quality=rows.mapping_quality,
+        reverse=rows.reverse,
+        read_mask=np.ones(len(rows), bool),
         reference=np.asarray(reference, np.uint8),
         extra_bases=extra_bases,
         extra_qualities=extra_qualities,
@@ -87,56 +84,40 @@ def reads_from_rows(
             position=to32(positions - origin),
             mask=np.ones(len(positions), bool),
             entry_site=entry_site,
-            entry_source=entry_source,
+            entry_read=entry_read,
+            entry_column=entry_column,
             entry_mask=np.ones(len(entry_site), bool),
         ),
         loci=loci,
     )
 
 
-def pad_rows_width(rows: ReadRows, width: int) -> ReadRows:
-    """Rows with more columns (padding) on their right."""
-    if width == rows.width:
-        return rows
-    if width < rows.width:
-        raise ValueError(
-            f"row_width must be at least {rows.width}, got {width}; rows are not cut."
-        )
-    more = ((0, 0), (0, width - rows.width))
-    return dataclasses.replace(
-        rows,
-        bases=np.pad(rows.bases, more, constant_values=PADDING),
-        qualities=np.pad(rows.qualities, more),
-    )
-
-
 def pad_sample(sample: AlignedReads, capacities: SampleSizes) -> AlignedReads:
-    """`sample` with every axis but reads and width grown to capacity.
+    """`sample` (NumPy leaves) with every axis but the reference grown to capacity.
 
-    Rows are padded by `reads_from_rows` itself, as indices into them depend on it.
+    **Raises** `ValueError` if it does not fit.
     """
     mine = SampleSizes.of(sample)
-    same = dataclasses.replace(capacities, reads=mine.reads, width=mine.width)
-    if not mine.fit_in(same):
+    if not mine.fit_in(capacities):
         raise ValueError(f"sample must fit {capacities}, got {mine}; split the window.")
-    sites = sample.sites
-    grow = lambda x, size: pad_axis(x, size)
-    return dataclasses.replace(
+    size = dataclasses.asdict(capacities)
+    more = ((0, 0), (0, size["width"] - mine.width))
+    widened = dataclasses.replace(
         sample,
-        extra_bases=pad_axis(sample.extra_bases, capacities.extra, UNKNOWN),
-        extra_qualities=grow(sample.extra_qualities, capacities.extra),
-        event_position=grow(sample.event_position, capacities.events),
-        event_length=grow(sample.event_length, capacities.events),
-        event_read=grow(sample.event_read, capacities.events),
-        event_mask=grow(sample.event_mask, capacities.events),
-        sites=CandidateSites(
-            position=grow(sites.position, capacities.sites),
-            mask=grow(sites.mask, capacities.sites),
-            entry_site=grow(sites.entry_site, capacities.entries),
-            entry_source=grow(sites.entry_source, capacities.entries),
-            entry_mask=grow(sites.entry_mask, capacities.entries),
-        ),
-        loci=pad_loci(sample.loci, dataclasses.asdict(capacities)),
+        bases=np.pad(sample.bases, more, constant_values=PADDING),
+        qualities=np.pad(sample.qualities, more),
+    )
+    fill = sample.padding() | {"start": len(sample.reference)}
+    grow = lambda tree, name, axis: pad_axis(
+        getattr(tree, name), size[axis], fill.get(name, 0)
+    )
+    grown = {name: grow(widened, name, axis) for name, axis in _AXES.items()}
+    sites = {name: grow(sample.sites, name, axis) for name, axis in _SITE_AXES.items()}
+    return dataclasses.replace(
+        widened,
+        **grown,
+        sites=CandidateSites(**sites),
+        loci=pad_loci(sample.loci, size),
     )
 
 

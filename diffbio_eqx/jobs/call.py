@@ -46,7 +46,7 @@ def call_variants(
     checkpoint: str | os.PathLike | None = None,
     pipeline: VariantCallingPipeline | None = None,
     min_allele_fraction: float = 0.0,
-    low_quality: float = 10.0,
+    low_quality: float = 3.0,
     filters: ReadFilters | None = None,
     window: int = WINDOW,
     command: str = "",

@@ -28,7 +28,7 @@ class RecordRule:
     """
 
     ploidy: int = 2
-    low_quality: float = 10.0
+    low_quality: float = 3.0
     min_allele_fraction: float = 0.0
 
 

@@ -67,13 +67,11 @@ class SampleStream:
                 yield from self.samples(contig, middle, end, rows)
                 return
             self._grow(sizes)
-        if (sizes.reads, sizes.width) != (self.capacities.reads, self.capacities.width):
-            exact = self._build(contig, start, end, origin, rows, self.capacities)
         yield WindowSample(
             contig, start, end, origin, pad_sample(exact, self.capacities)
         )
 
-    def _build(self, contig, start, end, origin, rows, sizes=None) -> AlignedReads:
+    def _build(self, contig, start, end, origin, rows) -> AlignedReads:
         return reads_from_rows(
             rows,
             self._reference(contig, origin),
@@ -81,8 +79,6 @@ class SampleStream:
             start=start,
             end=end,
             site_rule=self.site_rule,
-            row_capacity=None if sizes is None else sizes.reads,
-            row_width=None if sizes is None else sizes.width,
         )
 
     def _reference(self, contig: str, origin: int) -> np.ndarray:

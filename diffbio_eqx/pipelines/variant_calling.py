@@ -36,12 +36,11 @@ from diffbio_eqx.operators.variants.haplotype_rescoring import (
     HaplotypeRescoring,
 )
 from diffbio_eqx.operators.variants.indel_likelihood import (
-    IndelEvidence,
     IndelLikelihood,
     IndelScores,
 )
-from diffbio_eqx.operators.variants.site_columns import gather_columns
 from diffbio_eqx.operators.variants.window_features import FEATURES, WindowFeatures
+from diffbio_eqx.pipelines.variant_evidence import gather_columns, gather_segments
 
 DELETION = 5
 
@@ -214,23 +213,11 @@ class VariantCallingPipeline(eqx.Module):
         `features` of the window feed the classifier; without a classifier they are
         not needed.
         """
-        evidence = self._indel_evidence(sample)
+        evidence = gather_segments(sample, self.quality_filter, self.error_curve)
         scores = self.indel_likelihood(evidence)
         indels = self._indels(sample, scores, features)
         substitutions = self._substitutions(sample, features, evidence, scores, indels)
         return VariantCalls(substitutions, indels)
-
-    def _indel_evidence(self, sample: AlignedReads) -> IndelEvidence:
-        join = lambda rows, extra: jnp.concatenate([rows.reshape(-1), extra])
-        qualities = join(sample.qualities, sample.extra_qualities)
-        read_weight = self.quality_filter.of_reads(sample.mapping_quality)
-        return IndelEvidence(
-            loci=sample.loci,
-            bases=join(sample.bases, sample.extra_bases),
-            errors=self.error_curve(qualities),
-            mapping_quality=as_float(sample.mapping_quality),
-            read_weight=jnp.where(sample.read_mask, read_weight, 0),
-        )
 
     def _indels(self, sample, scores: IndelScores, features) -> GenotypeCalls:
         loci = sample.loci

@@ -9,7 +9,7 @@ from diffbio_eqx._numerics import as_float
 from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.params import Free
 
-KNOTS = 64
+KNOTS = 96
 _LN10 = 2.302585092994046
 _LOWEST = 1.25  # Phred of an error probability of 3/4: a base drawn at random
 
@@ -18,9 +18,9 @@ class ErrorCurve(AbstractOperator):
     """Error probability of bases of any shape from their reported Phred quality.
 
     `q' = q + delta(q)`, `e = 10 ** (-q' / 10)`, at most 3/4. `delta` is a table at
-    Phred 0, 1, ..., 63 joined by cubic convolution (Keys 1981,
+    Phred 0, 1, ..., 95 (overlapping mates add their qualities) joined by cubic convolution (Keys 1981,
     doi:10.1109/TASSP.1981.1163711): it goes through the table, its slope has no jump,
-    and beyond 63 it stays at the last entry. The table starts at zero, so that the
+    and beyond 95 it stays at the last entry. The table starts at zero, so that the
     untrained curve is Phred's definition.
 
     **Arguments:** `x`, Phred qualities, any shape, integers or floats.
@@ -32,11 +32,11 @@ class ErrorCurve(AbstractOperator):
 
     shift: Free
 
-    def __init__(self, shift: Real[Array, " 64"] | np.ndarray | None = None):
+    def __init__(self, shift: Real[Array, " 96"] | np.ndarray | None = None):
         table = jnp.zeros(KNOTS, float) if shift is None else jnp.asarray(shift, float)
         if table.shape != (KNOTS,):
             raise ValueError(
-                f"shift must have {KNOTS} entries (Phred 0 to 63), got {table.shape}; "
+                f"shift must have {KNOTS} entries (Phred 0 to 95), got {table.shape}; "
                 "pass zeros for Phred's own definition."
             )
         self.shift = Free(table, step=0.5)

@@ -10,7 +10,7 @@ from diffbio_eqx._typing import Mode
 from diffbio_eqx.data.aligned_reads import AlignedReads
 from diffbio_eqx.data.pileup import Pileup as PileupCounts
 from diffbio_eqx.operators.base import AbstractOperator
-from diffbio_eqx.operators.reads.window_add import window_add
+from diffbio_eqx.operators.window_add import add_by_base, window_add
 from diffbio_eqx.relax import Relaxation
 
 DELETION = 5
@@ -88,27 +88,6 @@ class Pileup(AbstractOperator):
         return self.relaxation.argmax(
             jnp.log(counts + self.pseudo_count.astype(counts.dtype))
         )
-
-
-def add_by_base(
-    reads: AlignedReads, values: Float[Array, "reads width"]
-) -> Float[Array, "length 4"]:
-    """Sum of `values` over reference positions, apart for A C G T.
-
-    Only columns that show a base count. With `reads.base_probs` a value is shared
-    among the four in proportion to their probabilities.
-    """
-    length = reads.reference.shape[0]
-    if reads.base_probs is None:
-        return window_add(values, reads.bases, reads.start, length, 4)
-    width = values.shape[1]
-    position = reads.start[:, None] + jnp.arange(width, dtype=reads.start.dtype)
-    inside = (position >= 0) & (position < length)
-    shows = (reads.bases < 4)[..., None]
-    probs = jnp.where(shows, reads.base_probs.astype(values.dtype), 0)
-    index = jnp.where(inside, position, length).reshape(-1)
-    added = jnp.where(shows, values[..., None], 0) * probs
-    return jax.ops.segment_sum(added.reshape(-1, 4), index, length + 1)[:length]
 
 
 def _insertions(reads: AlignedReads, weight, length: int):

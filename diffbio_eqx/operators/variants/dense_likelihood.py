@@ -5,10 +5,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from diffbio_eqx.data.aligned_reads import AlignedReads
 from diffbio_eqx.operators.base import AbstractOperator
-from diffbio_eqx.operators.reads.pileup import add_by_base
-from diffbio_eqx.operators.variants.genotype_likelihood import (
-    genotypes_from_sums,
-)
+from diffbio_eqx.operators.variants.genotype_likelihood import genotypes_from_sums
+from diffbio_eqx.operators.window_add import add_by_base
 
 
 class DenseLikelihood(AbstractOperator):

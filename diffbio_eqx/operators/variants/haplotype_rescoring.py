@@ -12,7 +12,7 @@ from diffbio_eqx.operators.variants.indel_likelihood import (
     IndelLikelihood,
     IndelScores,
     expected_column,
-    segment_bases,
+    real_errors,
 )
 from diffbio_eqx.operators.variants.pair_hmm import ReadOnHaplotype
 
@@ -89,8 +89,7 @@ class HaplotypeRescoring(AbstractOperator):
         choices = jnp.where(
             active[:, None], jnp.concatenate([plain, changed], axis=1), 0.0
         )
-        read = loci.segment_read[segment]
-        quality = x.evidence.mapping_quality[read].astype(choices.dtype)
+        quality = x.evidence.mapping_quality[segment].astype(choices.dtype)
         fit = self.likelihood.with_mapping(
             choices, jnp.ones_like(choices, dtype=bool), quality
         )
@@ -101,7 +100,7 @@ class HaplotypeRescoring(AbstractOperator):
             ],
             axis=1,
         )
-        weight = x.evidence.read_weight[read].astype(choices.dtype)[:, None]
+        weight = x.evidence.weight[segment].astype(choices.dtype)[:, None]
         size = called.shape[0]
         total = jax.ops.segment_sum(
             jnp.where(active[:, None], states * weight, 0.0), near, size
@@ -115,7 +114,7 @@ class HaplotypeRescoring(AbstractOperator):
         """Scores of the near pairs on A + s and B + s, (K, 2)."""
         loci, near = x.evidence.loci, x.evidence.loci.near_pair_near
         changed, possible = _substituted(x, allele)
-        bases, errors = segment_bases(x.evidence)
+        bases, errors = x.evidence.bases, real_errors(x.evidence)
         gaps = self.likelihood.gaps
         opening = jax.vmap(jax.vmap(gaps))(changed).astype(errors.dtype)
         # A locus called homozygous needs one of its two equal haplotypes only.

@@ -25,19 +25,19 @@ _INFORMATIVE = 0.2 * _LN10
 
 
 class IndelEvidence(eqx.Module):
-    """What a window's reads show about its candidate indels.
+    """What a window's reads show about its candidate indels, segment by segment.
 
     - `loci`: the candidates and the segments of reads over them.
-    - `bases`, `errors` (B,): codes and error probabilities of the flattened read rows
-      followed by the extra bases, as `loci.segment_source` indexes them.
-    - `mapping_quality`, `read_weight` (R,): Phred, and how much each read counts.
+    - `bases`, `errors` (P, Q): codes and error probabilities of each segment; N and
+      any number beyond its end.
+    - `mapping_quality`, `weight` (P,): Phred, and how much each segment counts.
     """
 
     loci: IndelLoci
-    bases: UInt8[Array, " bases"]
-    errors: Float[Array, " bases"]
-    mapping_quality: Real[Array, " reads"]
-    read_weight: Float[Array, " reads"]
+    bases: UInt8[Array, "segments rows"]
+    errors: Float[Array, "segments rows"]
+    mapping_quality: Float[Array, " segments"]
+    weight: Float[Array, " segments"]
 
 
 class IndelScores(eqx.Module):
@@ -64,8 +64,8 @@ class IndelLikelihood(AbstractOperator):
     Each segment is scored on each haplotype of its locus by the pair-HMM, `L[r, a]`.
     A read may lie elsewhere, and then fits no haplotype better than another:
 
-    `L'[r, a] = log(exp L[r, a] + exp(max_a L[r, a] - m ln10 / 10)) - max_a L'[r, a]`,
-    `m = min(mapping quality, cap)`.
+    `L'[r, a] = log((1 - m) exp(L[r, a] - max_a L[r, a]) + m)`,
+    `m = 10 ** (-min(mapping quality, cap) / 10)`.
 
     `diploid[ab] = sum_r w_r log(exp(L'[r, a]) / 2 + exp(L'[r, b]) / 2)`,
     `haploid[a] = sum_r w_r L'[r, a]`. Values are relative to the best haplotype of each
@@ -113,9 +113,9 @@ class IndelLikelihood(AbstractOperator):
         score = self.segment_scores(x)
         dtype = score.dtype
         present = loci.allele_mask[loci.segment_locus] & loci.segment_mask[:, None]
-        quality = x.mapping_quality[loci.segment_read].astype(dtype)
+        quality = x.mapping_quality.astype(dtype)
         relative = self.with_mapping(score, present, quality)
-        weight = jnp.where(loci.segment_mask, x.read_weight[loci.segment_read], 0.0)
+        weight = jnp.where(loci.segment_mask, x.weight, 0.0)
         weight = weight.astype(dtype)[:, None]
 
         def total(value):
@@ -148,15 +148,14 @@ class IndelLikelihood(AbstractOperator):
         score = jnp.where(present, score, ABSENT)
         best = score.max(-1, keepdims=True)
         cap = self.mapping_cap.value.astype(score.dtype)
-        loss = jnp.minimum(mapping_quality, cap)[:, None] * (_LN10 / 10.0)
-        return jnp.logaddexp(score - best, -loss) - jnp.logaddexp(
-            jnp.zeros_like(loss), -loss
-        )
+        elsewhere = jnp.exp(jnp.minimum(mapping_quality, cap) * (-_LN10 / 10.0))
+        elsewhere = elsewhere[:, None]
+        return jnp.log((1.0 - elsewhere) * jnp.exp(score - best) + elsewhere)
 
     def segment_scores(self, x: IndelEvidence) -> Float[Array, "segments 4"]:
         """Pair-HMM score of each segment on each haplotype of its locus."""
         loci = x.loci
-        bases, errors = segment_bases(x)
+        bases, errors = x.bases, real_errors(x)
         opening = jax.vmap(jax.vmap(self.gaps))(loci.haplotypes).astype(errors.dtype)
         segment, allele = loci.pair_segment, loci.pair_allele
         locus = loci.segment_locus[segment]
@@ -176,15 +175,10 @@ class IndelLikelihood(AbstractOperator):
         return table.at[row, allele].set(value, mode="drop")
 
 
-def segment_bases(
-    x: IndelEvidence,
-) -> tuple[UInt8[Array, "segments rows"], Float[Array, "segments rows"]]:
-    """Bases and error probabilities of each segment; N and 1/2 beyond its end."""
-    source = x.loci.segment_source
-    real = (source >= 0) & x.loci.segment_mask[:, None]
-    at = jnp.where(real, source, 0)
-    bases = jnp.where(real, x.bases[at], jnp.uint8(4))
-    return bases, jnp.where(real, x.errors[at], 0.5)
+def real_errors(x: IndelEvidence) -> Float[Array, "segments rows"]:
+    """The errors of the evidence, 1/2 beyond the end of each segment."""
+    real = (x.loci.segment_source != -1) & x.loci.segment_mask[:, None]
+    return jnp.where(real, x.errors, 0.5)
 
 
 def expected_column(

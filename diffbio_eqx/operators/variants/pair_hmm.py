@@ -20,15 +20,17 @@ class ReadOnHaplotype(eqx.Module):
     - `haplotype` (H,) codes, 7 beyond its end; `gap_open` (H,) probability that a gap
       opens after each base, `gap_extend` () that it goes on.
     - `offset` (): haplotype column where the first base is expected; may be negative.
+
+    For `PairHMM.score_pairs` all but `gap_extend` have a leading axis of pairs.
     """
 
-    bases: UInt8[Array, " rows"]
-    errors: Float[Array, " rows"]
-    length: Int[Array, ""]
-    haplotype: UInt8[Array, " columns"]
-    gap_open: Float[Array, " columns"]
+    bases: UInt8[Array, "*pairs rows"]
+    errors: Float[Array, "*pairs rows"]
+    length: Int[Array, "*pairs"]
+    haplotype: UInt8[Array, "*pairs columns"]
+    gap_open: Float[Array, "*pairs columns"]
     gap_extend: Float[Array, ""]
-    offset: Int[Array, ""]
+    offset: Int[Array, "*pairs"]
 
 
 @jax.custom_batching.custom_vmap

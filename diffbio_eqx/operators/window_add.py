@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
+from diffbio_eqx.data.aligned_reads import AlignedReads
+
 
 def window_add(
     values: Float[Array, "reads width"],
@@ -27,6 +29,27 @@ def window_add(
     one sign have a relative error of at most about n * 6e-8.
     """
     return _add(values, channel, start, length, channels)
+
+
+def add_by_base(
+    reads: AlignedReads, values: Float[Array, "reads width"]
+) -> Float[Array, "length 4"]:
+    """Sum of `values` over reference positions, apart for A C G T.
+
+    Only columns that show a base count. With `reads.base_probs` a value is shared
+    among the four in proportion to their probabilities.
+    """
+    length = reads.reference.shape[0]
+    if reads.base_probs is None:
+        return window_add(values, reads.bases, reads.start, length, 4)
+    width = values.shape[1]
+    position = reads.start[:, None] + jnp.arange(width, dtype=reads.start.dtype)
+    inside = (position >= 0) & (position < length)
+    shows = (reads.bases < 4)[..., None]
+    probs = jnp.where(shows, reads.base_probs.astype(values.dtype), 0)
+    index = jnp.where(inside, position, length).reshape(-1)
+    added = jnp.where(shows, values[..., None], 0) * probs
+    return jax.ops.segment_sum(added.reshape(-1, 4), index, length + 1)[:length]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))

@@ -1,0 +1,76 @@
+"""The bases that speak for the candidates of a window, with errors and weights."""
+
+import jax
+import jax.numpy as jnp
+
+from diffbio_eqx._numerics import as_float
+from diffbio_eqx.data.aligned_reads import AlignedReads
+from diffbio_eqx.operators.reads.error_curve import (
+    ErrorCurve,
+    MappingError,
+    combined_error,
+)
+from diffbio_eqx.operators.reads.quality_filter import QualityFilter
+from diffbio_eqx.operators.variants.genotype_likelihood import Column
+from diffbio_eqx.operators.variants.indel_likelihood import IndelEvidence
+
+
+def gather_columns(
+    sample: AlignedReads,
+    quality_filter: QualityFilter,
+    error_curve: ErrorCurve,
+    mapping_error: MappingError,
+) -> Column:
+    """The `Column` of all candidate sites of a sample, laid end to end.
+
+    Only bases over candidates are touched, so the cost does not grow with the reads.
+    """
+    sites = sample.sites
+    read, column = sites.entry_read, sites.entry_column
+    quality = sample.qualities[read, column]
+    mapping = sample.mapping_quality[read]
+    mapping_rate = mapping_error(as_float(mapping))
+    weight = quality_filter((quality, mapping))
+    if sample.base_probs is None:
+        base = sample.bases[read, column]
+        probs = jax.nn.one_hot(base, 4, dtype=weight.dtype)
+    else:
+        probs = sample.base_probs[read, column].astype(weight.dtype)
+    return Column(
+        probs=probs,
+        error=combined_error(error_curve(quality), mapping_rate),
+        weight=jnp.where(sites.entry_mask, weight, 0),
+        reverse=sample.reverse[read],
+        site=sites.entry_site,
+    )
+
+
+def gather_segments(
+    sample: AlignedReads, quality_filter: QualityFilter, error_curve: ErrorCurve
+) -> IndelEvidence:
+    """The `IndelEvidence` of all candidate loci of a sample."""
+    loci = sample.loci
+    source, read = loci.segment_source, loci.segment_read
+    in_row, in_extra = source >= 0, source < -1
+    column = jnp.where(in_row, source, 0)
+    extra = jnp.where(in_extra, -2 - source, 0)
+    pick = lambda rows, others: jnp.where(
+        in_extra, _taken(others, extra), rows[read[:, None], column]
+    )
+    real = in_row | in_extra
+    bases = pick(sample.bases, sample.extra_bases)
+    mapping = as_float(sample.mapping_quality[read])
+    return IndelEvidence(
+        loci=loci,
+        bases=jnp.where(real, bases, jnp.uint8(4)),
+        errors=error_curve(pick(sample.qualities, sample.extra_qualities)),
+        mapping_quality=mapping,
+        weight=jnp.where(sample.read_mask[read], quality_filter.of_reads(mapping), 0),
+    )
+
+
+def _taken(values, index):
+    """`values[index]`; zeros if there are no values at all."""
+    if not values.shape[0]:
+        return jnp.zeros(index.shape, values.dtype)
+    return values[index]
