@@ -1,5 +1,6 @@
 """BAM bytes from any alignment file, in chunks of whole records."""
 
+import contextlib
 import os
 import struct
 import tempfile
@@ -37,8 +38,8 @@ def check_end(path: str, kind: str) -> None:
 def truncated(path: str, kind: str) -> ValueError:
     """The error for a file that was cut short or damaged."""
     return ValueError(
-        f"{kind} file {path!r} is truncated or damaged: its end is missing. Copy or "
-        "make it again; 'samtools quickcheck' tells when it is whole."
+        f"{kind} file {path!r} is truncated or damaged. Copy or make it again; "
+        "'samtools quickcheck' tells when its end is there."
     )
 
 
@@ -56,7 +57,7 @@ def bam_chunks(
             file = pysam.BGZFile(path, "rb")
         except OSError as error:
             raise truncated(path, "BAM") from error
-    with file:
+    try:
         if offset is None:
             _skip_header(file, path)
         else:
@@ -85,6 +86,9 @@ def bam_chunks(
                 yield np.frombuffer(data, np.uint8), offsets
         if rest:
             raise truncated(path, "BAM")
+    finally:
+        with contextlib.suppress(OSError):  # a damaged file is told of once
+            file.close()
 
 
 def _skip_header(file, path):
@@ -109,14 +113,10 @@ def converted_chunks(
             with quiet():
                 pysam.view("-u", "-o", scratch, *arguments, catch_stdout=False)
         except pysam.SamtoolsError as error:
-            raise _view_error(path, kind, str(error)) from error
+            if kind == "CRAM":
+                raise ValueError(
+                    f"CRAM file {path!r} could not be decoded. Give the reference "
+                    "FASTA it was written with; if it is that one, the file is damaged."
+                ) from error
+            raise truncated(path, kind) from error
         yield from bam_chunks(scratch, None)
-
-
-def _view_error(path, kind, message):
-    if "reference" in message.lower() or "md5" in message.lower():
-        return ValueError(
-            f"{kind} file {path!r} could not be decoded with this reference. Give the "
-            "FASTA that it was written with."
-        )
-    return truncated(path, kind)

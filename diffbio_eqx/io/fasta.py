@@ -24,7 +24,8 @@ class Fasta:
     beside the file, or in a temporary folder, with a warning, if that cannot be
     written.
 
-    **Attributes:** `path`; `lengths`, contig to length in file order.
+    **Attributes:** `path`; `lengths`, contig to length in file order (contigs without
+    a base are left out by the index).
 
     **Raises** `ValueError`, one line, where the file is missing, empty, no FASTA, or
     compressed by plain gzip (which has no random access).
@@ -75,8 +76,11 @@ class Fasta:
             )
         if start == end:
             return np.zeros(0, np.uint8)
-        with quiet():
-            text = self._file.fetch(contig, start, end)
+        try:
+            with quiet():
+                text = self._file.fetch(contig, start, end)
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path) from error
         codes = _CODES[np.frombuffer(text.encode("latin-1"), np.uint8)]
         if len(codes) != end - start:
             raise _damaged(self.path)
