@@ -186,10 +186,11 @@ def rows_from_alignments(
     shown = np.concatenate([spans[simple_read], np.zeros(len(pieces.read), np.int64)])
     bases = np.empty((len(order), width), np.uint8)
     qualities = np.empty((len(order), width), np.uint8)
-    flat = (_with_slack(query_bases, width), _with_slack(query_qualities, width))
-    _copy_rows(bases, flat[0], first, shown[order], PADDING)
-    _copy_rows(qualities, flat[1], first, shown[order], 0)
-    pieces.fill(bases, qualities, flat, rank[len(simple_read) :])
+    _copy_rows(bases, query_bases, first, shown[order], PADDING)
+    _copy_rows(qualities, query_qualities, first, shown[order], 0)
+    at = rank[len(simple_read) :]
+    pieces.fill(bases, query_bases, at, DELETION)
+    pieces.fill(qualities, query_qualities, at, 0)
 
     begin = np.concatenate([query_begin[simple_read], pieces.query_begin(query_begin)])
     query_stop = query_begin + query_length
@@ -259,22 +260,23 @@ def _running(steps, counts, origin):
     return before + np.repeat(origin - shift, counts)
 
 
-def _with_slack(flat, width):
-    """`flat` long enough that a row read from any of its bases stays inside."""
-    return np.concatenate([flat, np.zeros(width, np.uint8)])
-
-
 def _copy_rows(out, flat, first, spans, fill):
     """Each row of `out` from its first base on, and `fill` beyond its span."""
     width = out.shape[1]
-    rows = sliding_window_view(flat, width)
     kind = np.min_scalar_type(width)
     columns, spans = np.arange(width, dtype=kind), spans.astype(kind)
+    # The last rows would run over the end of `flat`: they are read from a copy of it.
+    edge = max(0, len(flat) - width)
+    tail = np.concatenate([flat[edge:], np.zeros(2 * width, np.uint8)])
+    rows = sliding_window_view(flat if edge else tail, width)
     for low in range(0, len(first), _BLOCK):
         part = slice(low, low + _BLOCK)
         beyond = (columns >= spans[part, None]).view(np.uint8)
         # Arithmetic on bytes is several times faster than a masked copy.
-        block = rows[first[part]]
+        block = rows[np.minimum(first[part], edge)]
+        late = np.flatnonzero(first[part] > edge)
+        if len(late):
+            block[late] = sliding_window_view(tail, width)[first[part][late] - edge]
         block *= 1 - beyond
         block += beyond * np.uint8(fill)
         out[part] = block
@@ -340,11 +342,13 @@ class _Pieces:
         self.event_length = np.where(gain, lengths[event], -lengths[event])
         self.event_query = op_query[event]
 
-    def fill(self, bases, qualities, flat, rank):
-        """Write the pieces into their rows."""
-        at = rank[self._piece] * bases.shape[1] + self._column
-        bases.reshape(-1)[at] = np.where(self._shows, flat[0][self._query], DELETION)
-        qualities.reshape(-1)[at] = np.where(self._shows, flat[1][self._query], 0)
+    def fill(self, out, flat, rank, deleted):
+        """Write the pieces into their rows of `out`; `deleted` where a base is not."""
+        at = rank[self._piece] * out.shape[1] + self._column
+        shown = np.flatnonzero(self._shows)
+        values = np.full(len(at), deleted, np.uint8)
+        values[shown] = flat[self._query[shown]]
+        out.reshape(-1)[at] = values
 
     def query_begin(self, read_begin):
         """First query base: the read's own first for its first piece."""
