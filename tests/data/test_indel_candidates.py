@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from indel_cases import (
     RULE,
-    flat_bases,
     make_rows,
     plain,
     propose,
@@ -50,12 +49,11 @@ def test_het_insertion():
     assert len(extra) == 4 and sorted(set(extra)) == [added[0]]
     assert (qualities == 30).all()
     assert set(info.values()) == {0}
-    flat = flat_bases(rows, extra)
     for segment, row in enumerate(loci.segment_read):
         low = max(start, rows.start[row])
         assert loci.segment_start[segment] == low
         read = rows.query_bases[rows.query_begin[row] : rows.query_end[row]]
-        text = segment_text(loci, flat, segment)
+        text = segment_text(loci, rows, extra, segment)
         first = low - rows.start[row]
         assert text == read[first : first + len(text)].tolist()
         last = min(rows.end[row], start + size[0])
@@ -135,8 +133,7 @@ def test_overlapping_mates_are_one_fragment():
     segment = loci.segment_read.tolist().index(kept[0])
     source = loci.segment_source[segment][: loci.segment_length[segment]]
     inside = loci.segment_start[segment] + np.arange(len(source)) < 85
-    capacity = len(rows) * rows.width
-    assert (source[inside] < capacity).all() and (source[~inside] >= capacity).all()
+    assert (source[inside] >= 0).all() and (source[~inside] < -1).all()
 
 
 def test_a_soft_clipped_insertion_is_in_the_segments():
@@ -149,9 +146,8 @@ def test_a_soft_clipped_insertion_is_in_the_segments():
     rows = make_rows([left, right, *shown])
     loci, extra, *_ = propose(rows, REFERENCE)
     assert sizes(loci)["segments"] == 4
-    flat = flat_bases(rows, extra)
     texts = {
-        int(rows.start[row]): segment_text(loci, flat, k)
+        int(rows.start[row]): segment_text(loci, rows, extra, k)
         for k, row in enumerate(loci.segment_read)
         if rows.query_end[row] - rows.query_begin[row] == 50
         and not (rows.event_row == row).any()
@@ -209,17 +205,15 @@ def test_sites_beside_a_locus_bring_their_reads():
     assert sizes(without)["segments"] == 2
 
 
-def test_padded_rows_move_the_extra_bases():
+def test_inserted_bases_are_extra_and_the_others_columns():
     reads = [with_insertion(REFERENCE, 100, [3, 3], s, 50) for s in (80, 81)]
     rows = make_rows(reads)
-    loci, *_ = propose(rows, REFERENCE)
-    more, *_ = propose(rows, REFERENCE, padded_rows=10)
-    own = loci.segment_source >= len(rows) * rows.width
-    assert own.sum() == 4
-    moved = more.segment_source - loci.segment_source
-    assert (moved[own] == 8 * rows.width).all() and (moved[~own] == 0).all()
-    with pytest.raises(ValueError, match="padded_rows"):
-        propose(rows, REFERENCE, padded_rows=1)
+    loci, extra, *_ = propose(rows, REFERENCE)
+    own = loci.segment_source < -1
+    assert own.sum() == len(extra) == 4
+    assert sorted(-2 - loci.segment_source[own]) == [0, 1, 2, 3]
+    columns = loci.segment_source[0][loci.segment_source[0] >= 0]
+    assert columns.tolist() == list(range(len(columns)))
 
 
 def test_segments_are_thinned_evenly_and_counted():
