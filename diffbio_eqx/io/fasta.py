@@ -16,6 +16,8 @@ _CODES = np.full(256, 4, np.uint8)
 for _code, _letters in enumerate((b"Aa", b"Cc", b"Gg", b"Tt")):
     _CODES[list(_letters)] = _code
 
+_LETTERS = np.frombuffer(b"ACGTN", np.uint8)
+
 
 class Fasta:
     """A FASTA file, plain or compressed by bgzip, read by region.
@@ -85,6 +87,13 @@ class Fasta:
         if len(codes) != end - start:
             raise _damaged(self.path)
         return codes
+
+    def text(self, contig: str, start: int, end: int) -> str:
+        """Bases of `[start, end)` as capital letters; fewer at the contig's ends."""
+        low, high = max(start, 0), min(end, self.lengths.get(contig, 0))
+        if high <= low:
+            return ""
+        return _LETTERS[self.codes(contig, low, high)].tobytes().decode("ascii")
 
     def check(
         self,

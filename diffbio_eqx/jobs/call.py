@@ -100,7 +100,9 @@ def call_variants(
             ploidy=model.config.ploidy,
         )
         for part, calls, dense in _results(source, where, stream, model, gvcf):
-            found = window_records(part.contig, part.origin, part.sample, calls, records)
+            found = window_records(
+                part.contig, part.origin, part.sample, calls, records
+            )
             kept = [r for r in found if _inside(wanted, part.contig, r.position)]
             if dense is not None and wanted is not None:
                 mask = _mask(wanted, part)
@@ -158,7 +160,9 @@ def _samples(source, where, stream: SampleStream) -> Iterator[WindowSample]:
             yield from stream.samples(part.contig, part.start, part.end, part.rows)
         elif len(part.rows):
             raise unknown_contig(
-                part.contig, stream.fasta.lengths, f"the reference {stream.fasta.path!r}"
+                part.contig,
+                stream.fasta.lengths,
+                f"the reference {stream.fasta.path!r}",
             )
 
 

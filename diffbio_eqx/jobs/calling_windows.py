@@ -30,6 +30,37 @@ class WindowSample:
     origin: int
     sample: AlignedReads
 
+    def padded(self, capacities: SampleSizes) -> "WindowSample":
+        """The same with its sample grown to `capacities`."""
+        return dataclasses.replace(self, sample=pad_sample(self.sample, capacities))
+
+
+def window_sample(
+    fasta: Fasta,
+    length: int,
+    contig: str,
+    start: int,
+    end: int,
+    rows: ReadRows,
+    site_rule: SiteRule = SiteRule(),
+) -> WindowSample:
+    """The sample of `[start, end)`, of exact size but for a reference of `length`.
+
+    Its reference begins `HALO` bases before `start`, and is N beyond the contig.
+    """
+    near = (rows.end > start - HALO) & (rows.start < end + HALO)
+    if not near.all():
+        rows = rows.take(near)
+    origin = start - HALO
+    codes = np.full(length, 4, np.uint8)
+    low, high = max(origin, 0), min(origin + length, fasta.lengths[contig])
+    if high > low:
+        codes[low - origin : high - origin] = fasta.codes(contig, low, high)
+    sample = reads_from_rows(
+        rows, codes, origin=origin, start=start, end=end, site_rule=site_rule
+    )
+    return WindowSample(contig, start, end, origin, sample)
+
 
 class SampleStream:
     """Makes samples of one shape from windows of rows, so that one compile serves all.
@@ -54,12 +85,10 @@ class SampleStream:
         self, contig: str, start: int, end: int, rows: ReadRows
     ) -> Iterator[WindowSample]:
         """The samples of one window: one, or several if it had to be split."""
-        near = (rows.end > start - HALO) & (rows.start < end + HALO)
-        if not near.all():
-            rows = rows.take(near)
-        origin = start - HALO
-        exact = self._build(contig, start, end, origin, rows)
-        sizes = SampleSizes.of(exact)
+        exact = window_sample(
+            self.fasta, self.length, contig, start, end, rows, self.site_rule
+        )
+        sizes = SampleSizes.of(exact.sample)
         if self.capacities is None or not sizes.fit_in(self.capacities):
             if end - start > _SMALLEST and self.shapes > _GROWTHS:
                 middle = (start + end) // 2
@@ -67,27 +96,7 @@ class SampleStream:
                 yield from self.samples(contig, middle, end, rows)
                 return
             self._grow(sizes)
-        yield WindowSample(
-            contig, start, end, origin, pad_sample(exact, self.capacities)
-        )
-
-    def _build(self, contig, start, end, origin, rows) -> AlignedReads:
-        return reads_from_rows(
-            rows,
-            self._reference(contig, origin),
-            origin=origin,
-            start=start,
-            end=end,
-            site_rule=self.site_rule,
-        )
-
-    def _reference(self, contig: str, origin: int) -> np.ndarray:
-        codes = np.full(self.length, 4, np.uint8)
-        low = max(origin, 0)
-        high = min(origin + self.length, self.fasta.lengths[contig])
-        if high > low:
-            codes[low - origin : high - origin] = self.fasta.codes(contig, low, high)
-        return codes
+        yield exact.padded(self.capacities)
 
     def _grow(self, sizes: SampleSizes) -> None:
         if self.capacities is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from diffbio_eqx.data.aligned_reads import AlignedReads
-from diffbio_eqx.data.alleles import is_sequence, split_alleles
+from diffbio_eqx.data.alleles import is_sequence, split_record
 from diffbio_eqx.data.call_labels import CallLabels
 from diffbio_eqx.data.intervals import Intervals
 from diffbio_eqx.data.variant_records import VariantRecord
@@ -68,7 +68,7 @@ def truth_sets(
     audit: LabelAudit,
 ) -> dict[str, TruthSet]:
     """The truth of each contig, split into normalised alleles; losses are audited."""
-    fetch = fasta.fetch
+    fetch = fasta.text
     substitutions = collections.defaultdict(lambda: collections.defaultdict(dict))
     indels = collections.defaultdict(collections.Counter)
     for record in records:
@@ -82,9 +82,7 @@ def truth_sets(
         if not all(is_sequence(alt) for alt in (record.ref, *record.alts)):
             audit.lost[_SYMBOL] += 1
             continue
-        for allele in split_alleles(record, fetch):
-            if allele.copies == 0:
-                continue
+        for allele in split_record(record, fetch):
             if len(allele.ref) == len(allele.alt) == 1:
                 here = substitutions[record.contig][allele.position]
                 here[_CODES[allele.alt]] = allele.copies
