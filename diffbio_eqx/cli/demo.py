@@ -13,8 +13,14 @@ def demo(
         "diffbio-demo"
     ),
     seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 0,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="Show no progress bar.")
+    ] = False,
 ) -> None:
     """Simulate, call, train, call again, and compare; needs no data.
+
+    Everything is written to the folder, which must be new or empty: the simulation,
+    the calls before and after, the model, two plots and the summary that is printed.
 
     \b
     Example:
@@ -23,4 +29,4 @@ def demo(
     keep_compiled_programs()
     from diffbio_eqx.jobs.demo import run_demo
 
-    run_demo(out, seed=seed)
+    run_demo(out, seed=seed, progress=False if no_progress else None, tell=typer.echo)

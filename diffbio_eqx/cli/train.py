@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
+from diffbio_eqx._checks import fail
 from diffbio_eqx.cli.compilation import keep_compiled_programs
 from diffbio_eqx.cli.messages import say
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -42,8 +40,29 @@ def call(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Checkpoint to write (.eqx).")
     ],
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Checkpoint to start from, instead of untrained."),
+    ] = None,
+    adapt: Annotated[str, typer.Option(help="What to train; only 'all' so far.")] = (
+        "all"
+    ),
+    region: Annotated[
+        str | None, typer.Option(help="Only here: chr20 or chr20:1000-2000.")
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(help="Which sample, if the reads hold several.")
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 300,
+    seed: Annotated[int, typer.Option(help="Order of the windows.")] = 0,
+    min_mapping_quality: Annotated[
+        int, typer.Option(help="Leave out reads mapped worse than this (Phred).")
+    ] = 0,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="Show no progress bar.")
+    ] = False,
 ) -> None:
-    """Train the caller, and keep what helps on held-back regions.
+    """Train the caller, and keep the result only if held-out errors fall.
 
     \b
     Example, on files that the demo makes:
@@ -53,7 +72,48 @@ def call(
         diffbio-eqx call demo/reads.bam --reference demo/reference.fa \\
             --checkpoint model.eqx -o calls.vcf.gz
     """
+    _check(start, adapt, output)
     keep_compiled_programs()
+    from diffbio_eqx.io.read_filters import ReadFilters
     from diffbio_eqx.jobs.train_caller import train_caller
 
-    say(str(train_caller(reads, reference, truth, confident, output)))
+    report = train_caller(
+        reads,
+        reference,
+        truth,
+        confident,
+        output,
+        region=region,
+        sample=sample,
+        checkpoint=start,
+        steps=steps,
+        seed=seed,
+        filters=ReadFilters(min_mapping_quality=min_mapping_quality),
+        progress=False if no_progress else None,
+    )
+    say(str(report))
+
+
+def _check(start: str | None, adapt: str, output: Path) -> None:
+    """Wrong choices are refused before the work, not after it."""
+    if start == "pretrained":
+        fail(
+            "--from",
+            expected="a checkpoint file",
+            got="'pretrained', which is not in this version yet",
+            hint="leave the option out to start untrained",
+        )
+    if adapt != "all":
+        fail(
+            "--adapt",
+            expected="'all'",
+            got=f"{adapt!r}, which is not in this version yet",
+            hint="leave the option out",
+        )
+    if not output.parent.is_dir():
+        fail(
+            "folder of the output file",
+            expected="a folder that exists",
+            got=repr(str(output.parent)),
+            hint="create it first",
+        )

@@ -14,7 +14,8 @@ class CallSummary:
     """Counts of one run; grows while the run goes on.
 
     `shapes` is the number of array shapes, so of compilations, that the run needed;
-    `too_long` counts insertions that no candidate haplotype could hold.
+    `too_long` counts insertions that no candidate haplotype could hold. `histograms`
+    counts records by QUAL, GQ and DP, cut to whole numbers.
     """
 
     output: str
@@ -23,6 +24,9 @@ class CallSummary:
     shapes: int = 0
     too_long: int = 0
     counts: Counter = dataclasses.field(default_factory=Counter)
+    histograms: dict[str, Counter] = dataclasses.field(
+        default_factory=lambda: {"QUAL": Counter(), "GQ": Counter(), "DP": Counter()}
+    )
 
     def add(self, record: VariantRecord) -> None:
         """Count one record that was written."""
@@ -35,6 +39,10 @@ class CallSummary:
             for alt in record.alts:
                 kind = (record.ref, alt) in _TRANSITIONS
                 self.counts["transitions" if kind else "transversions"] += 1
+        values = (record.qual, record.gq, record.dp)
+        for histogram, value in zip(self.histograms.values(), values, strict=True):
+            if value is not None:
+                histogram[int(value)] += 1
         if len(record.genotype) == 2:
             same = record.genotype[0] == record.genotype[1]
             self.counts["homozygous" if same else "heterozygous"] += 1
