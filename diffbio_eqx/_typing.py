@@ -7,6 +7,7 @@ cells, genes, features, clusters.
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
@@ -15,6 +16,9 @@ Mode: TypeAlias = Literal["soft", "straight_through", "hard"]
 
 Natural: TypeAlias = ArrayLike | Sequence[Any]
 """A value in natural units as a user writes it: number, list or array."""
+
+HostArray: TypeAlias = Array | np.ndarray
+"""What a data type holds before (NumPy) and after (JAX) it goes to the device."""
 
 Scalar: TypeAlias = Float[Array, ""]
 FloatArray: TypeAlias = Float[Array, "*shape"]

@@ -3,8 +3,9 @@
 import dataclasses
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float, Int, Real, UInt8
+from jaxtyping import Bool, Float, Int, Real, UInt8
 
+from diffbio_eqx._typing import HostArray
 from diffbio_eqx.data.candidate_sites import CandidateSites
 from diffbio_eqx.data.indel_loci import IndelLoci
 
@@ -32,22 +33,22 @@ class AlignedReads(eqx.Module):
     `diffbio_eqx.io` (files); `dbx.stack` makes a batch.
     """
 
-    bases: UInt8[Array, "reads width"]
-    qualities: Real[Array, "reads width"]
-    start: Int[Array, " reads"]
-    mapping_quality: Real[Array, " reads"]
-    reverse: Bool[Array, " reads"]
-    read_mask: Bool[Array, " reads"]
-    reference: UInt8[Array, " length"]
-    extra_bases: UInt8[Array, " extra"]
-    extra_qualities: Real[Array, " extra"]
-    event_position: Int[Array, " events"]
-    event_length: Int[Array, " events"]
-    event_read: Int[Array, " events"]
-    event_mask: Bool[Array, " events"]
+    bases: UInt8[HostArray, "reads width"]
+    qualities: Real[HostArray, "reads width"]
+    start: Int[HostArray, " reads"]
+    mapping_quality: Real[HostArray, " reads"]
+    reverse: Bool[HostArray, " reads"]
+    read_mask: Bool[HostArray, " reads"]
+    reference: UInt8[HostArray, " length"]
+    extra_bases: UInt8[HostArray, " extra"]
+    extra_qualities: Real[HostArray, " extra"]
+    event_position: Int[HostArray, " events"]
+    event_length: Int[HostArray, " events"]
+    event_read: Int[HostArray, " events"]
+    event_mask: Bool[HostArray, " events"]
     sites: CandidateSites
     loci: IndelLoci
-    base_probs: Float[Array, "reads width 4"] | None = None
+    base_probs: Float[HostArray, "reads width 4"] | None = None
 
     @staticmethod
     def from_arrays(reads, positions, quality, **options) -> "AlignedReads":

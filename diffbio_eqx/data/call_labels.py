@@ -1,10 +1,9 @@
 """True genotypes of the candidates of one sample."""
 
 import equinox as eqx
-import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Bool, Int
 
-Host = Array | np.ndarray
+from diffbio_eqx._typing import HostArray
 
 
 class CallLabels(eqx.Module):
@@ -16,10 +15,10 @@ class CallLabels(eqx.Module):
       own four alleles.
     """
 
-    site_genotype: Int[Host, " sites"]
-    site_mask: Bool[Host, " sites"]
-    locus_genotype: Int[Host, " loci"]
-    locus_mask: Bool[Host, " loci"]
+    site_genotype: Int[HostArray, " sites"]
+    site_mask: Bool[HostArray, " sites"]
+    locus_genotype: Int[HostArray, " loci"]
+    locus_mask: Bool[HostArray, " loci"]
 
 
 class LabelledReads(eqx.Module):

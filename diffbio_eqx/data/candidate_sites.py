@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Bool, Int
 
+from diffbio_eqx._typing import HostArray
 from diffbio_eqx.data.read_rows import ReadRows
 
 
@@ -18,12 +19,12 @@ class CandidateSites(eqx.Module):
       `entry_mask` (N,). Padding holds zeros.
     """
 
-    position: Int[Array, " sites"]
-    mask: Bool[Array, " sites"]
-    entry_site: Int[Array, " entries"]
-    entry_read: Int[Array, " entries"]
-    entry_column: Int[Array, " entries"]
-    entry_mask: Bool[Array, " entries"]
+    position: Int[HostArray, " sites"]
+    mask: Bool[HostArray, " sites"]
+    entry_site: Int[HostArray, " entries"]
+    entry_read: Int[HostArray, " entries"]
+    entry_column: Int[HostArray, " entries"]
+    entry_mask: Bool[HostArray, " entries"]
 
 
 class SiteRule(NamedTuple):

@@ -1,7 +1,9 @@
 """Candidate insertions and deletions of a window, ready for the device."""
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Int, UInt8
+from jaxtyping import Bool, Int, UInt8
+
+from diffbio_eqx._typing import HostArray
 
 
 class IndelLoci(eqx.Module):
@@ -27,25 +29,25 @@ class IndelLoci(eqx.Module):
       `near_pair_near`, `near_pair_segment` (K,): the segments that score them again.
     """
 
-    mask: Bool[Array, " loci"]
-    window_start: Int[Array, " loci"]
-    haplotypes: UInt8[Array, "loci 4 columns"]
-    haplotype_length: Int[Array, "loci 4"]
-    allele_mask: Bool[Array, "loci 4"]
-    allele_position: Int[Array, "loci 4"]
-    allele_length: Int[Array, "loci 4"]
-    segment_mask: Bool[Array, " segments"]
-    segment_locus: Int[Array, " segments"]
-    segment_read: Int[Array, " segments"]
-    segment_start: Int[Array, " segments"]
-    segment_source: Int[Array, "segments rows"]
-    segment_length: Int[Array, " segments"]
-    pair_mask: Bool[Array, " pairs"]
-    pair_segment: Int[Array, " pairs"]
-    pair_allele: Int[Array, " pairs"]
-    near_mask: Bool[Array, " near"]
-    near_site: Int[Array, " near"]
-    near_locus: Int[Array, " near"]
-    near_pair_mask: Bool[Array, " near_pairs"]
-    near_pair_near: Int[Array, " near_pairs"]
-    near_pair_segment: Int[Array, " near_pairs"]
+    mask: Bool[HostArray, " loci"]
+    window_start: Int[HostArray, " loci"]
+    haplotypes: UInt8[HostArray, "loci 4 columns"]
+    haplotype_length: Int[HostArray, "loci 4"]
+    allele_mask: Bool[HostArray, "loci 4"]
+    allele_position: Int[HostArray, "loci 4"]
+    allele_length: Int[HostArray, "loci 4"]
+    segment_mask: Bool[HostArray, " segments"]
+    segment_locus: Int[HostArray, " segments"]
+    segment_read: Int[HostArray, " segments"]
+    segment_start: Int[HostArray, " segments"]
+    segment_source: Int[HostArray, "segments rows"]
+    segment_length: Int[HostArray, " segments"]
+    pair_mask: Bool[HostArray, " pairs"]
+    pair_segment: Int[HostArray, " pairs"]
+    pair_allele: Int[HostArray, " pairs"]
+    near_mask: Bool[HostArray, " near"]
+    near_site: Int[HostArray, " near"]
+    near_locus: Int[HostArray, " near"]
+    near_pair_mask: Bool[HostArray, " near_pairs"]
+    near_pair_near: Int[HostArray, " near_pairs"]
+    near_pair_segment: Int[HostArray, " near_pairs"]

@@ -45,7 +45,7 @@ def add_by_base(
     width = values.shape[1]
     position = reads.start[:, None] + jnp.arange(width, dtype=reads.start.dtype)
     inside = (position >= 0) & (position < length)
-    shows = (reads.bases < 4)[..., None]
+    shows = ((reads.bases < 4) & reads.read_mask[:, None])[..., None]
     probs = jnp.where(shows, reads.base_probs.astype(values.dtype), 0)
     index = jnp.where(inside, position, length).reshape(-1)
     added = jnp.where(shows, values[..., None], 0) * probs
@@ -105,7 +105,7 @@ def _loop(values, channel, start, *, length, channels):
     def add(read, total):
         here = channel[read][:, None] == lanes
         window = jnp.where(here, values[read][:, None], 0)
-        at = (first[read], 0)
+        at = (first[read], jnp.zeros_like(first[read]))
         old = lax.dynamic_slice(total, at, window.shape)
         return lax.dynamic_update_slice(total, old + window, at)
 

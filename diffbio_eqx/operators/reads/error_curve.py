@@ -18,10 +18,10 @@ class ErrorCurve(AbstractOperator):
     """Error probability of bases of any shape from their reported Phred quality.
 
     `q' = q + delta(q)`, `e = 10 ** (-q' / 10)`, at most 3/4. `delta` is a table at
-    Phred 0, 1, ..., 95 (overlapping mates add their qualities) joined by cubic convolution (Keys 1981,
-    doi:10.1109/TASSP.1981.1163711): it goes through the table, its slope has no jump,
-    and beyond 95 it stays at the last entry. The table starts at zero, so that the
-    untrained curve is Phred's definition.
+    Phred 0, 1, ..., 95 (overlapping mates add their qualities) joined by cubic
+    convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711): it goes through the table,
+    its slope has no jump, and beyond 95 it stays at the last entry. The table starts
+    at zero, so that the untrained curve is Phred's definition.
 
     **Arguments:** `x`, Phred qualities, any shape, integers or floats.
 

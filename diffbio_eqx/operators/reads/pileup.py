@@ -59,8 +59,10 @@ class Pileup(AbstractOperator):
     ) -> PileupCounts:
         reads, weight = x
         length = reads.reference.shape[0]
-        weight = jnp.where(reads.read_mask[:, None], weight, 0)
-        is_base = reads.bases < 4
+        real = reads.read_mask[:, None]
+        is_base = (reads.bases < 4) & real
+        deleted = (reads.bases == DELETION) & real
+        weight = jnp.where(is_base | deleted, weight, 0)
         counted = jnp.where(is_base, weight, 0)
         reverse = reads.reverse[:, None]
         add = lambda values, channel, channels: window_add(
@@ -75,9 +77,11 @@ class Pileup(AbstractOperator):
         return PileupCounts(
             forward=by_base(jnp.where(reverse, 0, counted)),
             reverse=by_base(jnp.where(reverse, counted, 0)),
-            deletions=total(jnp.where(reads.bases == DELETION, weight, 0)),
+            deletions=total(jnp.where(deleted, weight, 0)),
             insertions=_insertions(reads, weight, length),
-            mean_quality=safe_div(total(jnp.where(is_base, weight * quality, 0)), depth),
+            mean_quality=safe_div(
+                total(jnp.where(is_base, weight * quality, 0)), depth
+            ),
             mean_mapping_quality=safe_div(
                 total(jnp.where(is_base, weight * mapping, 0)), depth
             ),

@@ -10,7 +10,7 @@ from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.params import UnitInterval
 
 # VCF order over A C G T: index b (b + 1) / 2 + a for a <= b
-GENOTYPES = np.array([(a, b) for b in range(4) for a in range(b + 1)])
+GENOTYPES = np.array([(a, b) for b in range(4) for a in range(b + 1)], np.int32)
 _FIRST, _SECOND = GENOTYPES.T
 HOMOZYGOUS = _FIRST == _SECOND
 
