@@ -20,7 +20,7 @@ class ErrorCurve(AbstractOperator):
     `q' = q + delta(q)`, `e = 10 ** (-q' / 10)`, at most 3/4. `delta` is a table at
     Phred 0, 1, ..., 95 (overlapping mates add their qualities) joined by cubic
     convolution (Keys 1981, doi:10.1109/TASSP.1981.1163711): it goes through the table,
-    its slope has no jump, and beyond 95 it stays at the last entry. The table starts
+    its slope has no jump, and from 95 on it stays at the last entry. The table starts
     at zero, so that the untrained curve is Phred's definition.
 
     **Arguments:** `x`, Phred qualities, any shape, integers or floats.
@@ -56,6 +56,7 @@ class ErrorCurve(AbstractOperator):
             table[jnp.clip(index + k, 0, KNOTS - 1)] for k in (-1, 0, 1, 2)
         )
         slope_here, slope_after = 0.5 * (after - before), 0.5 * (beyond - here)
+        slope_after = jnp.where(index == KNOTS - 2, 0.0, slope_after)
         rise = after - here
         curve = 3.0 * rise - 2.0 * slope_here - slope_after
         twist = slope_here + slope_after - 2.0 * rise
@@ -95,12 +96,10 @@ class MappingError(AbstractOperator):
 
 
 def combined_error(
-    base: Float[Array, "*shape"], mapping: Float[Array, "*shape"]
+    base: Float[Array, "*shape"], mapping: Float[Array, "*#shape"]
 ) -> Float[Array, "*shape"]:
     """Error of a base of a read that may lie elsewhere: `e + (3/4 - e) m`.
 
     A read from elsewhere shows each base with probability 1/4.
     """
     return base + (0.75 - base) * mapping
-
-

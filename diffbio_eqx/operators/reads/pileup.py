@@ -1,5 +1,7 @@
 """Weighted pileup of the reads of one window."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -47,7 +49,7 @@ class Pileup(AbstractOperator):
         self.pseudo_count = jnp.asarray(pseudo_count, float)
 
     @property
-    def temperature(self) -> Float[Array, ""]:
+    def temperature(self) -> Any:
         """Sharpness of `consensus`: 1 gives proportions, towards 0 the consensus."""
         return self.relaxation.temperature
 
@@ -98,7 +100,9 @@ def _insertions(reads: AlignedReads, weight, length: int):
     """Weight of the base before each insertion, at that base's position."""
     before = reads.event_position - 1
     row = reads.event_read
-    column = jnp.clip(before - reads.start[row], 0, weight.shape[1] - 1)
-    real = reads.event_mask & (reads.event_length > 0) & (before >= 0)
+    column = before - reads.start[row]
+    inside = (column >= 0) & (column < weight.shape[1]) & (before >= 0)
+    real = reads.event_mask & (reads.event_length > 0) & inside
+    column = jnp.where(inside, column, 0)
     index = jnp.where(real & (before < length), before, length)
     return jax.ops.segment_sum(weight[row, column], index, length + 1)[:length]

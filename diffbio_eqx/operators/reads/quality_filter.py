@@ -1,5 +1,7 @@
 """How much each base counts, by its quality and its read's mapping quality."""
 
+from typing import Any
+
 from jaxtyping import Array, Float, PRNGKeyArray, Real
 
 from diffbio_eqx._checks import require_range
@@ -13,10 +15,10 @@ from diffbio_eqx.relax import Relaxation
 class QualityFilter(AbstractOperator):
     """Weight of every base of one read (or any block of bases).
 
-    `w = step(q - threshold + 1/2) * step(m - mapping_threshold + 1/2)`: in hard mode
-    a base counts if its Phred quality q and its read's mapping quality m reach the
-    thresholds (the half makes `q >= threshold` the rule for whole numbers). In soft
-    mode `step(x) = sigmoid(x / temperature)`, temperature in Phred.
+    `w = step(q - threshold) * step(m - mapping_threshold)`: in hard mode a base counts
+    if its Phred quality q and its read's mapping quality m reach the thresholds,
+    `q >= threshold` and `m >= mapping_threshold`. In soft mode
+    `step(x) = sigmoid(x / temperature)`, temperature in Phred.
 
     **Arguments:** `x`, a pair `(quality, mapping_quality)` of arrays that broadcast,
     in Phred.
@@ -40,17 +42,17 @@ class QualityFilter(AbstractOperator):
     ):
         require_range("threshold", threshold, 0.0, 254.0)
         require_range("mapping_threshold", mapping_threshold, 0.0, 254.0)
-        self.base_cutoff = Free(threshold, step=0.5)
-        self.mapping_cutoff = Free(mapping_threshold, step=0.5)
+        self.base_cutoff = Free(threshold, step=0.1)
+        self.mapping_cutoff = Free(mapping_threshold, step=0.1)
         self.relaxation = Relaxation(temperature, mode)
 
     @property
-    def threshold(self) -> Float[Array, ""]:
+    def threshold(self) -> Any:
         """Lowest base quality (Phred) that counts."""
         return self.base_cutoff.value
 
     @property
-    def mapping_threshold(self) -> Float[Array, ""]:
+    def mapping_threshold(self) -> Any:
         """Lowest mapping quality (Phred) that counts."""
         return self.mapping_cutoff.value
 
@@ -68,4 +70,4 @@ class QualityFilter(AbstractOperator):
         return self._step(as_float(mapping_quality), self.mapping_threshold)
 
     def _step(self, x, cutoff):
-        return self.relaxation.step(x - cutoff.astype(x.dtype) + 0.5)
+        return self.relaxation.step(x - cutoff.astype(x.dtype), closed=True)

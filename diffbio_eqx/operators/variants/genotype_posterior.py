@@ -51,8 +51,8 @@ def best_alternative(
     joint: Float[Array, "sites 10"], reference: Int[Array, " sites"]
 ) -> UInt8[Array, " sites"]:
     """The base other than the reference with the largest total of its genotypes."""
-    first, second = jnp.asarray(GENOTYPES).T
-    bases = jnp.arange(4)
+    first, second = jnp.asarray(GENOTYPES, reference.dtype).T
+    bases = jnp.arange(4, dtype=reference.dtype)
     holds = (first == bases[:, None]) | (second == bases[:, None])
     score = logsumexp(jnp.where(holds, joint[:, None, :], -1e30), axis=-1)
     own = bases == reference[:, None]

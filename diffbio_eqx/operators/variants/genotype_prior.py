@@ -68,7 +68,7 @@ class GenotypePrior(AbstractOperator):
         rate = jnp.where(kinds == 0, 1.0 - rate.sum(1, keepdims=True), rate)
         possible = jnp.asarray(HOMOZYGOUS | (self.ploidy == 2))
         if self.flat:
-            rate = jnp.ones_like(rate)
+            rate = jnp.full_like(rate, 0.1 if self.ploidy == 2 else 0.25)
         return jnp.where(possible, jnp.log(jnp.where(possible, rate, 1.0)), _IMPOSSIBLE)
 
 
