@@ -14,6 +14,8 @@ from diffbio_eqx.cli.messages import (
     stopped_like_interrupt,
 )
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="diffbio-eqx",
     rich_markup_mode=None,
@@ -26,15 +28,15 @@ app.command("call")(call.call)
 app.add_typer(train.app, name="train")
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"diffbio-eqx {__version__}")
         raise typer.Exit
+    return wanted
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def _start(
-    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -48,24 +50,24 @@ def _start(
     Try it, with no data at all:
         diffbio-eqx demo --out demo
     """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; an exit code, and never a traceback (see `cli.main`)."""
+    if arguments in ([], ["train"]):
+        arguments = [*arguments, "--help"]
     with plain_warnings(), stopped_like_interrupt():
         try:
             code = app(arguments, standalone_mode=False, prog_name="diffbio-eqx")
         except (KeyboardInterrupt, typer.Abort):
-            say("error: interrupted; nothing was written")
-            return 130
+            code = _INTERRUPTED
         except (ValueError, OSError, ImportError) as error:
             report_error(error)
             return 2
         except Exception as error:
             return _usage_error(error) if _is_usage(error) else _bug(error)
+    if code == _INTERRUPTED:  # some versions of typer turn the exception into it
+        say("error: interrupted; no half-written file is left")
     return code if isinstance(code, int) else 0
 
 

@@ -12,8 +12,8 @@ from diffbio_eqx.cli.messages import say
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.callback(invoke_without_command=True)
-def _start(context: typer.Context) -> None:
+@app.callback()
+def _start() -> None:
     """Train a model on reads whose true variants are known.
 
     \b
@@ -22,9 +22,6 @@ def _start(context: typer.Context) -> None:
         diffbio-eqx train call --reads demo/reads.bam --reference demo/reference.fa \\
             --truth demo/truth.vcf.gz --confident demo/confident.bed -o model.eqx
     """
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
 
 
 @app.command("call")
@@ -103,6 +100,8 @@ def _check(start: str | None, adapt: str, output: Path) -> None:
             got="'pretrained', which is not in this version yet",
             hint="leave the option out to start untrained",
         )
+    if start is not None and not Path(start).is_file():
+        fail("--from", expected="a checkpoint file", got=f"{start!r}, not found")
     if adapt != "all":
         fail(
             "--adapt",

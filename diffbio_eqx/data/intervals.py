@@ -1,6 +1,7 @@
 """Sets of half-open intervals on one contig: sorted, disjoint, in two arrays."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
@@ -18,7 +19,9 @@ class Intervals:
 
     @classmethod
     def of(
-        cls, start: Integer[np.ndarray, " any"], end: Integer[np.ndarray, " any"]
+        cls,
+        start: Integer[np.ndarray, " any"] | Sequence[int],
+        end: Integer[np.ndarray, " any"] | Sequence[int],
     ) -> "Intervals":
         """Sorted and merged; empty intervals are left out.
 

@@ -103,7 +103,7 @@ def called_genotype(
     gp: Float[np.ndarray, "*sites genotypes"],
 ) -> Int[np.ndarray, "*sites"]:
     """GT as a place in VCF order: the genotype of largest posterior (first if tied)."""
-    return np.asarray(gp).argmax(axis=-1)
+    return np.asarray(np.asarray(gp).argmax(axis=-1))
 
 
 def genotype_quality(
@@ -119,7 +119,7 @@ def genotype_quality(
     others = values.copy()
     np.put_along_axis(others, best, 0.0, axis=-1)
     phred = _phred(others.sum(axis=-1) / values.sum(axis=-1), maximum)
-    return np.rint(phred).astype(np.int64)
+    return np.asarray(np.rint(phred), np.int64)
 
 
 def variant_quality(
@@ -127,7 +127,7 @@ def variant_quality(
 ) -> Float[np.ndarray, "*sites"]:
     """QUAL = -10 log10 P(homozygous reference), at most `maximum` (default 999)."""
     values = np.asarray(gp, np.float64)
-    return _phred(values[..., 0] / values.sum(axis=-1), maximum)
+    return np.asarray(_phred(values[..., 0] / values.sum(axis=-1), maximum))
 
 
 def _phred(probability, maximum):
