@@ -86,12 +86,17 @@ def gap_class(
     Runs of N and of padding are of class 0, and so is the last base.
     """
     size = haplotype.shape[0]
-    column = jnp.arange(size, dtype=jnp.int32)
-    following = jnp.concatenate([haplotype[1:], jnp.full((1,), 7, jnp.uint8)])
-    changes = haplotype != following
-    last = jnp.where(changes, column, size - 1)
-    run_end = jax.lax.cummin(last, axis=0, reverse=True)
-    run_end = jnp.concatenate([run_end[1:], run_end[-1:]])
-    begins = changes & (following < 4)
-    length = jnp.clip(run_end - column, 1, CLASSES)
-    return jnp.where(begins, length - 1, 0).astype(jnp.uint8)
+    beyond = jnp.full((CLASSES,), 7, jnp.uint8)
+    padded = jnp.concatenate([haplotype, beyond])
+    following = padded[1 : size + 1]
+
+    def one_more(k, state):
+        more, on = state
+        on = on & (jax.lax.dynamic_slice(padded, (k,), (size,)) == following)
+        return more + on.astype(jnp.uint8), on
+
+    begins = (haplotype != following) & (following < 4)
+    more, _ = jax.lax.fori_loop(
+        2, CLASSES + 1, one_more, (jnp.zeros((size,), jnp.uint8), begins)
+    )
+    return more

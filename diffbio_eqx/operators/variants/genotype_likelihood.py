@@ -98,26 +98,26 @@ class GenotypeLikelihood(AbstractOperator):
         terms = jnp.stack(
             [
                 jnp.log1p(-e),
-                strength * self._dependency(x, counts, strength),
+                strength * self._dependency(x, counts, strength, count),
                 jnp.log(0.5 * (1.0 - e) + e / 6.0),
             ]
         )
         site = jnp.where(counts, x.site, count)
-        add = lambda term: jax.ops.segment_sum(
-            weight * share * term[:, None], site, count + 1
-        )[:count]
-        return tuple(add(term) for term in terms)
+        each = (weight * share)[:, None, :] * terms.T[:, :, None]
+        sums = jax.ops.segment_sum(each, site, count + 1)[:count]
+        return sums[:, 0], sums[:, 1], sums[:, 2]
 
-    def _dependency(self, x: Column, counts, strength) -> Float[Array, " entries"]:
+    def _dependency(
+        self, x: Column, counts, strength, count: int
+    ) -> Float[Array, " entries"]:
         """Factor of each error: its rank among those of one site, base and strand."""
         base = jnp.argmax(x.probs, axis=1).astype(x.site.dtype)
         group = (x.site * 4 + base) * 2 + x.reverse.astype(x.site.dtype)
-        group = jnp.where(counts, group, jnp.iinfo(group.dtype).max)
-        order = jnp.lexsort((jax.lax.stop_gradient(strength), group))
-        ordered = group[order]
-        index = jnp.arange(len(order), dtype=jnp.int32)
-        new = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])
-        begin = jax.lax.cummax(jnp.where(new, index, 0))
+        group = jnp.where(counts, group, 8 * count)
+        index = jnp.arange(group.shape[0], dtype=jnp.int32)
+        keys = (group, jax.lax.stop_gradient(strength))
+        group, _, order = jax.lax.sort((*keys, index), num_keys=2)
+        begin = jax.ops.segment_min(index, group, 8 * count + 1)[group]
         rank = jnp.zeros_like(index).at[order].set(index - begin)
         dtype = strength.dtype
         decay, floor = self.decay.value.astype(dtype), self.floor.value.astype(dtype)

@@ -123,20 +123,25 @@ class HaplotypeRescoring(AbstractOperator):
         wanted = wanted & jnp.stack([jnp.ones_like(differ), differ], axis=1)
         # Pairs to be scored go first, so that the blocks behind them are skipped.
         order = jnp.argsort(~wanted.reshape(-1), stable=True)
-        pair, side = order // 2, order % 2
-        segment, owner = loci.near_pair_segment[pair], near[pair]
-        items = ReadOnHaplotype(
-            bases[segment],
-            errors[segment],
-            loci.segment_length[segment],
-            changed[owner, side],
-            opening[owner, side],
-            gaps.extend.astype(errors.dtype),
-            expected_column(
-                loci, segment, allele[owner, side], self.likelihood.hmm.band
-            ),
-        )
-        value = self.likelihood.hmm.score_pairs(items, wanted.reshape(-1)[order])
+        extend = gaps.extend.astype(errors.dtype)
+
+        def chosen(index):
+            pair, side = order[index] // 2, order[index] % 2
+            segment, owner = loci.near_pair_segment[pair], near[pair]
+            return ReadOnHaplotype(
+                bases[segment],
+                errors[segment],
+                loci.segment_length[segment],
+                changed[owner, side],
+                opening[owner, side],
+                extend,
+                expected_column(
+                    loci, segment, allele[owner, side], self.likelihood.hmm.band
+                ),
+            )
+
+        real = wanted.reshape(-1)[order]
+        value = self.likelihood.hmm.score_chosen(chosen, real)
         value = jnp.zeros_like(value).at[order].set(value).reshape(-1, 2)
         same = jnp.stack([value[:, 0], jnp.where(differ, value[:, 1], value[:, 0])], 1)
         return jnp.where(possible[near], same, plain)

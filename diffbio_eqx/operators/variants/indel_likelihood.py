@@ -118,24 +118,24 @@ class IndelLikelihood(AbstractOperator):
         weight = jnp.where(loci.segment_mask, x.weight, 0.0)
         weight = weight.astype(dtype)[:, None]
 
-        def total(value):
-            return jax.ops.segment_sum(
-                jnp.where(loci.segment_mask[:, None], value * weight, 0.0),
-                loci.segment_locus,
-                loci.mask.shape[0],
-            )
-
         first, second = GENOTYPE_ALLELES.T
         pairs = jnp.logaddexp(relative[:, first], relative[:, second]) - _LN2
         exists = loci.allele_mask & loci.mask[:, None]
         both = exists[:, first] & exists[:, second]
-        share, depth = _support(relative, present)
+        share = _support(relative, present)
+        each = jnp.concatenate([pairs, relative, share, jnp.ones_like(weight)], axis=1)
+        total = jax.ops.segment_sum(
+            jnp.where(loci.segment_mask[:, None], each * weight, 0.0),
+            loci.segment_locus,
+            loci.mask.shape[0],
+        )
+        diploid, haploid, support, depth = jnp.split(total, (10, 14, 18), axis=1)
         return IndelScores(
             score,
-            jnp.where(both, total(pairs), ABSENT),
-            jnp.where(exists, total(relative), ABSENT),
-            total(share),
-            total(depth)[:, 0],
+            jnp.where(both, diploid, ABSENT),
+            jnp.where(exists, haploid, ABSENT),
+            support,
+            depth[:, 0],
         )
 
     def with_mapping(
@@ -157,18 +157,23 @@ class IndelLikelihood(AbstractOperator):
         loci = x.loci
         bases, errors = x.bases, real_errors(x)
         opening = jax.vmap(jax.vmap(self.gaps))(loci.haplotypes).astype(errors.dtype)
+        extend = self.gaps.extend.astype(errors.dtype)
+
+        def chosen(pair):
+            segment, allele = loci.pair_segment[pair], loci.pair_allele[pair]
+            locus = loci.segment_locus[segment]
+            return ReadOnHaplotype(
+                bases[segment],
+                errors[segment],
+                loci.segment_length[segment],
+                loci.haplotypes[locus, allele],
+                opening[locus, allele],
+                extend,
+                expected_column(loci, segment, allele, self.hmm.band),
+            )
+
+        value = self.hmm.score_chosen(chosen, loci.pair_mask)
         segment, allele = loci.pair_segment, loci.pair_allele
-        locus = loci.segment_locus[segment]
-        pairs = ReadOnHaplotype(
-            bases[segment],
-            errors[segment],
-            loci.segment_length[segment],
-            loci.haplotypes[locus, allele],
-            opening[locus, allele],
-            self.gaps.extend.astype(errors.dtype),
-            expected_column(loci, segment, allele, self.hmm.band),
-        )
-        value = self.hmm.score_pairs(pairs, loci.pair_mask)
         # A padded pair writes outside of the table and is dropped.
         row = jnp.where(loci.pair_mask, segment, bases.shape[0])
         table = jnp.full((bases.shape[0], 4), ABSENT, errors.dtype)
@@ -204,9 +209,10 @@ def expected_column(
 
 
 def _support(relative, present):
-    """Share of each allele in each informative read, and one for each read."""
+    """Share of each allele in each informative read, 0 in the others."""
     share = jnp.where(present, jax.nn.softmax(relative, -1), 0.0)
-    ordered = jnp.sort(jnp.where(present, relative, ABSENT), -1)
-    ahead = ordered[:, -1] - ordered[:, -2] > _INFORMATIVE
-    share = jnp.where(jax.lax.stop_gradient(ahead)[:, None], share, 0.0)
-    return share, jnp.ones_like(relative[:, :1])
+    value = jax.lax.stop_gradient(jnp.where(present, relative, ABSENT))
+    best = value.argmax(-1, keepdims=True)
+    others = jnp.where(jnp.arange(value.shape[1]) == best, ABSENT, value)
+    ahead = value.max(-1) - others.max(-1) > _INFORMATIVE
+    return jnp.where(ahead[:, None], share, 0.0)

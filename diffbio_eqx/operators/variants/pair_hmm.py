@@ -1,5 +1,7 @@
 """How well a read fits a haplotype: a banded pair hidden Markov model."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -110,20 +112,38 @@ class PairHMM(AbstractOperator):
         Equal to `jax.vmap` of the call, but worked in blocks of `block` pairs; a block
         without a real pair costs nothing, so real pairs should come first.
         """
-        pairs = mask.shape[0]
-        extend = x.gap_extend
         columns = eqx.tree_at(lambda item: item.gap_extend, x, None)
+
+        def chosen(pair):
+            part = jax.tree.map(lambda leaf: leaf[pair], columns)
+            return eqx.tree_at(
+                lambda item: item.gap_extend,
+                part,
+                x.gap_extend,
+                is_leaf=lambda leaf: leaf is None,
+            )
+
+        return self.score_chosen(chosen, mask)
+
+    def score_chosen(
+        self,
+        chosen: Callable[[Int[Array, " block"]], ReadOnHaplotype],
+        mask: Bool[Array, " pairs"],
+    ) -> Float[Array, " pairs"]:
+        """Scores of pairs that `chosen` makes from their indices, a block at a time.
+
+        Pairs share their reads and haplotypes, so none is copied for more than one
+        block. `chosen` must take any index in `[0, pairs)`, masked or not.
+        """
+        pairs = mask.shape[0]
         block = min(self.block, max(pairs, 1))
         blocks = -(-pairs // block)
-
-        def fold(leaf):
-            padding = [(0, blocks * block - pairs)] + [(0, 0)] * (leaf.ndim - 1)
-            folded = jnp.pad(leaf, padding)
-            return folded.reshape((blocks, block) + leaf.shape[1:])
+        real = jnp.pad(mask, (0, blocks * block - pairs)).reshape(blocks, block)
+        pair = jnp.minimum(jnp.arange(blocks * block, dtype=jnp.int32), pairs - 1)
 
         @jax.checkpoint
-        def step(_, item):
-            part, real = item
+        def score(pair, real):
+            part = chosen(pair)
             part = eqx.tree_at(
                 lambda item: (item.length, item.gap_open),
                 part,
@@ -132,14 +152,15 @@ class PairHMM(AbstractOperator):
                     jnp.where(real[:, None], part.gap_open, 0.0),
                 ),
             )
-            value = jax.lax.cond(
-                _any_real(real),
-                lambda: self._forward(part, extend),
-                lambda: jnp.zeros(real.shape, part.errors.dtype),
-            )
-            return None, jnp.where(real, value, 0.0)
+            return jnp.where(real, self._forward(part, part.gap_extend), 0.0)
 
-        _, value = jax.lax.scan(step, None, jax.tree.map(fold, (columns, mask)))
+        dtype = jax.eval_shape(score, pair[:block], real[0]).dtype
+
+        def step(_, item):
+            skip = lambda pair, real: jnp.zeros(real.shape, dtype)
+            return None, jax.lax.cond(_any_real(item[1]), score, skip, *item)
+
+        _, value = jax.lax.scan(step, None, (pair.reshape(blocks, block), real))
         return value.reshape(-1)[:pairs]
 
     def _forward(self, x: ReadOnHaplotype, extend):
