@@ -1,12 +1,12 @@
 """Indel loci on the host: put together, measured, padded (NumPy leaves)."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from diffbio_eqx._checks import require
 from diffbio_eqx.data.indel_loci import IndelLoci
@@ -104,12 +104,17 @@ def assemble(fields: Mapping[str, np.ndarray]) -> IndelLoci:
         other = next(name for name in _AXES if _AXES[name] == axis and name != mask)
         fields.setdefault(mask, np.ones(len(fields[other]), bool))
     names = [field.name for field in dataclasses.fields(IndelLoci)]
-    skeleton = IndelLoci(**{name: _smallest(fields[name]) for name in names})
-    leaves = [fields[name] for name in names]
-    return jax.tree.unflatten(jax.tree.structure(skeleton), leaves)
+    return jax.tree.unflatten(_structure(), [fields[name] for name in names])
 
 
-def _smallest(values: np.ndarray) -> Array:
-    """An array of the same type whose four alleles are kept and all else is empty."""
-    shape = [4 if k == 1 and values.ndim > 1 else 0 for k in range(values.ndim)]
-    return jnp.zeros(shape, values.dtype)
+@functools.cache
+def _structure():
+    shapes = {"haplotypes": (0, 4, 0), "segment_source": (0, 0)}
+    of_alleles = ["haplotype_length", "allele_mask"]
+    of_alleles += ["allele_position", "allele_length"]
+    shapes |= dict.fromkeys(of_alleles, (0, 4))
+    empty = {
+        name: jnp.asarray(np.zeros(shapes.get(name, (0,)), _BYTES.get(name, np.int32)))
+        for name in _AXES
+    }
+    return jax.tree.structure(IndelLoci(**empty))

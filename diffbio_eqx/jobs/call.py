@@ -25,7 +25,7 @@ from diffbio_eqx.jobs.calling_records import RecordRule, window_records
 from diffbio_eqx.jobs.calling_windows import HALO, SampleStream, WindowSample
 from diffbio_eqx.pipelines.variant_calling import (
     VariantCallingPipeline,
-    create_variant_calling_pipeline,
+    VariantCallingPipelineConfig,
 )
 from diffbio_eqx.relax import set_mode
 
@@ -96,7 +96,7 @@ def call_variants(
         out = CallOutput(
             writer,
             summary,
-            log_prior=np.asarray(model.prior.table()),
+            log_prior=np.asarray(_prior_table(model)) if gvcf else None,
             ploidy=model.config.ploidy,
         )
         for part, calls, dense in _results(source, where, stream, model, gvcf):
@@ -122,10 +122,10 @@ def _model(pipeline, checkpoint, ploidy, theta) -> VariantCallingPipeline:
     if pipeline is None and checkpoint is not None:
         pipeline = load(checkpoint)
     if pipeline is None:
-        pipeline = create_variant_calling_pipeline(
+        config = VariantCallingPipelineConfig(
             ploidy=ploidy, theta=theta, indel_theta=None if theta is None else theta / 8
         )
-        pipeline = set_mode(pipeline, "hard")
+        pipeline = set_mode(VariantCallingPipeline(config, key=None), "hard")
     if pipeline.config.ploidy != ploidy:
         raise ValueError(
             f"ploidy must be that of the checkpoint, {pipeline.config.ploidy}, got "
@@ -134,6 +134,11 @@ def _model(pipeline, checkpoint, ploidy, theta) -> VariantCallingPipeline:
     if pipeline.classifier is not None and pipeline.classifier.is_zero():
         pipeline = eqx.tree_at(lambda p: p.classifier, pipeline, None)
     return pipeline
+
+
+@eqx.filter_jit
+def _prior_table(model: VariantCallingPipeline):
+    return model.prior.table()
 
 
 def _shared_contigs(source: AlignmentFile, fasta: Fasta) -> dict[str, int]:

@@ -47,7 +47,8 @@ class CallOutput:
     """Puts the calls of successive windows into one sorted stream.
 
     Records are held back until no later window can come before them; for a gVCF the
-    positions around them are held back too. `close` writes what is left.
+    positions around them are held back too, and `log_prior` (4, 10) is needed. `close`
+    writes what is left.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class CallOutput:
         writer: VcfWriter,
         summary: CallSummary,
         *,
-        log_prior: np.ndarray,
+        log_prior: np.ndarray | None,
         ploidy: int,
     ):
         self._writer, self._summary = writer, summary

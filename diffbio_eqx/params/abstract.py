@@ -1,12 +1,17 @@
 """What every parameter node has in common."""
 
 import abc
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from diffbio_eqx._checks import concrete
 from diffbio_eqx._typing import Natural
 
 NETWORK_STEP = 2e-3
@@ -48,4 +53,17 @@ def strong(value: Natural) -> Float[Array, "*shape"]:
 
 def softplus_inverse(value: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """`log(exp(value) - 1)` for `value > 0`, without overflow."""
-    return value + jnp.log(-jnp.expm1(-value))
+    return on_host(lambda np, x: x + np.log(-np.expm1(-x)), value)
+
+
+def on_host(
+    formula: Callable[[ModuleType, Any], Any], value: Float[Array, "*s"]
+) -> Float[Array, "*s"]:
+    """`formula(numpy, value)`, or `formula(jax.numpy, value)` if `value` is traced.
+
+    So that building a model compiles nothing; worked in float64, the dtype kept.
+    """
+    array = concrete(value)
+    if array is None:
+        return formula(jnp, value)
+    return jnp.asarray(np.asarray(formula(np, array.astype(np.float64)), value.dtype))

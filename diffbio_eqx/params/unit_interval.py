@@ -2,12 +2,11 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from diffbio_eqx._checks import require_range
 from diffbio_eqx._typing import Natural
-from diffbio_eqx.params.abstract import NETWORK_STEP, AbstractParameter, strong
+from diffbio_eqx.params.abstract import NETWORK_STEP, AbstractParameter, on_host, strong
 
 
 class UnitInterval(AbstractParameter):
@@ -34,8 +33,7 @@ class UnitInterval(AbstractParameter):
             hint=hint,
         )
         require_range("step of a parameter", step, 0.0, open_low=True)
-        natural = strong(value)
-        self.raw = jnp.log(natural) - jnp.log1p(-natural)
+        self.raw = on_host(lambda np, x: np.log(x) - np.log1p(-x), strong(value))
         self.step = float(step)
 
     @property

@@ -146,7 +146,10 @@ class VariantCallingPipeline(eqx.Module):
     classifier: VariantClassifier | None
     config: VariantCallingPipelineConfig = eqx.field(static=True)
 
-    def __init__(self, config: VariantCallingPipelineConfig, *, key: PRNGKeyArray):
+    def __init__(
+        self, config: VariantCallingPipelineConfig, *, key: PRNGKeyArray | None
+    ):
+        """`key` draws the hidden layers of the classifier; None leaves it out."""
         self.quality_filter = QualityFilter(
             config.quality_threshold, config.mapping_quality_threshold
         )
@@ -159,13 +162,15 @@ class VariantCallingPipeline(eqx.Module):
         self.prior = _prior(config.theta, 0.001, config.ploidy)
         self.indel_prior = _prior(config.indel_theta, 0.000125, config.ploidy)
         self.features = WindowFeatures()
-        self.classifier = VariantClassifier(
-            config.pileup_window_size,
-            FEATURES,
-            config.classifier_hidden_dim,
-            config.num_classes,
-            key=key,
-        )
+        self.classifier = None
+        if key is not None:
+            self.classifier = VariantClassifier(
+                config.pileup_window_size,
+                FEATURES,
+                config.classifier_hidden_dim,
+                config.num_classes,
+                key=key,
+            )
         self.config = config
 
     def __call__(
