@@ -41,6 +41,7 @@ class LabelledWindow:
             grow(self.labels.site_mask, sizes.sites),
             grow(self.labels.locus_genotype, sizes.loci),
             grow(self.labels.locus_mask, sizes.loci),
+            self.labels.genotype,
         )
         return dataclasses.replace(self, part=self.part.padded(sizes), labels=labels)
 

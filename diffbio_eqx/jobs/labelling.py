@@ -124,7 +124,33 @@ def label_window(
     audit.sites += int(sites[1].sum())
     audit.loci += int(loci[1].sum())
     audit.lost = +audit.lost
-    return CallLabels(*sites, *loci)
+    return CallLabels(*sites, *loci, _position_labels(part, truth, confident))
+
+
+def _position_labels(part: WindowSample, truth: TruthSet, confident: Intervals):
+    reference = part.sample.reference.astype(np.int64)
+    position = part.origin + np.arange(len(reference))
+    genotype = reference * (reference + 3) // 2
+    inside = (position >= part.start) & (position < part.end) & (reference < 4)
+    usable = inside & confident.contains(position) & ~_near(truth.blurred, position)
+    for at, alleles in truth.substitutions.items():
+        if part.start <= at < part.end:
+            own = int(reference[at - part.origin])
+            genotype[at - part.origin] = _genotype(alleles, own)
+    return np.where(usable, genotype, -1).astype(np.int8)
+
+
+def _genotype(alleles: dict[int, int], reference: int) -> int:
+    """Index of the genotype with these copies, the rest being the reference."""
+    called = [code for code, copies in alleles.items() for _ in range(copies)]
+    low, high = sorted((called + [reference] * 2)[:2])
+    return high * (high + 1) // 2 + low
+
+
+def _near(blurred: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Whether a true indel lies within `NEAR_INDEL` of each position."""
+    after = np.searchsorted(blurred, position + NEAR_INDEL, "right")
+    return after > np.searchsorted(blurred, position - NEAR_INDEL)
 
 
 def _site_labels(part: WindowSample, truth: TruthSet, confident: Intervals):
@@ -137,14 +163,9 @@ def _site_labels(part: WindowSample, truth: TruthSet, confident: Intervals):
     for site in np.flatnonzero(mask).tolist():
         alleles = truth.substitutions.get(int(position[site]))
         if alleles:
-            called = [code for code, copies in alleles.items() for _ in range(copies)]
-            called += [int(reference[site])] * (2 - len(called))
-            low, high = sorted(called[:2])
-            genotype[site] = high * (high + 1) // 2 + low
+            genotype[site] = _genotype(alleles, int(reference[site]))
             found += len(alleles)
-    near = np.searchsorted(truth.blurred, position + NEAR_INDEL, "right")
-    near = near > np.searchsorted(truth.blurred, position - NEAR_INDEL)
-    usable = mask & confident.contains(position) & ~near
+    usable = mask & confident.contains(position) & ~_near(truth.blurred, position)
     return (genotype.astype(np.int32), usable), found
 
 

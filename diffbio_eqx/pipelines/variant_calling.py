@@ -40,6 +40,7 @@ from diffbio_eqx.operators.variants.indel_likelihood import (
     IndelScores,
 )
 from diffbio_eqx.operators.variants.window_features import FEATURES, WindowFeatures
+from diffbio_eqx.operators.window_add import add_by_base
 from diffbio_eqx.pipelines.variant_evidence import gather_columns, gather_segments
 
 DELETION = 5
@@ -207,6 +208,20 @@ class VariantCallingPipeline(eqx.Module):
         if self.config.use_quality_weights:
             weight = jnp.where(sample.bases < 4, weight * (1.0 - errors), weight)
         return self.pileup((sample, weight))
+
+    def base_log_likelihood(
+        self, sample: AlignedReads
+    ) -> tuple[Float[Array, "length 10"], Float[Array, " length"]]:
+        """`log P(bases | genotype)` of every position by the error curve alone.
+
+        Returns it with the (weighted) number of bases. The weights of bases are held
+        fixed, and mapping errors left out: this is what calibrates the error curve.
+        """
+        weight = lax.stop_gradient(self._weights(sample))
+        weight = jnp.where(sample.bases < 4, weight, 0)
+        errors = self.error_curve(sample.qualities)
+        depth = add_by_base(sample, weight).sum(axis=1)
+        return self.dense_likelihood((sample, weight, errors)), depth
 
     def calls(
         self,

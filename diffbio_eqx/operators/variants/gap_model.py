@@ -63,8 +63,8 @@ class GapModel(AbstractOperator):
             )
         require_range("opening", table, 4.0, 100.0, hint="Phred values")
         require_range("extension", extension, 0.5, 100.0, hint="a Phred value")
-        self.opening = Free(jnp.asarray(table, float), step=0.5)
-        self.extension = Free(jnp.asarray(extension, float), step=0.5)
+        self.opening = Free(jnp.asarray(table, float), step=0.1)
+        self.extension = Free(jnp.asarray(extension, float), step=0.1)
 
     @property
     def extend(self) -> Float[Array, ""]:

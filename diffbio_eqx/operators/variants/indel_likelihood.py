@@ -104,7 +104,7 @@ class IndelLikelihood(AbstractOperator):
         require_range("mapping_cap", mapping_cap, 1.0, 200.0, hint="a Phred value")
         self.hmm = PairHMM() if hmm is None else hmm
         self.gaps = GapModel() if gaps is None else gaps
-        self.mapping_cap = Free(jnp.asarray(mapping_cap, float), step=0.5)
+        self.mapping_cap = Free(jnp.asarray(mapping_cap, float), step=0.2)
 
     def __call__(
         self, x: IndelEvidence, *, key: PRNGKeyArray | None = None
