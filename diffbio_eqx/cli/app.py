@@ -6,6 +6,7 @@ import typer
 
 from diffbio_eqx._version import __version__
 from diffbio_eqx.cli import call, demo, train
+from diffbio_eqx.cli.invocation import remember
 from diffbio_eqx.cli.messages import (
     one_line,
     plain_warnings,
@@ -56,6 +57,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; an exit code, and never a traceback (see `cli.main`)."""
     if arguments in ([], ["train"]):
         arguments = [*arguments, "--help"]
+    remember(arguments)
     with plain_warnings(), stopped_like_interrupt():
         try:
             code = app(arguments, standalone_mode=False, prog_name="diffbio-eqx")

@@ -1,7 +1,5 @@
 """`diffbio-eqx call`: reads in, variants out."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +7,7 @@ import typer
 
 from diffbio_eqx._checks import fail
 from diffbio_eqx.cli.compilation import keep_compiled_programs
+from diffbio_eqx.cli.invocation import command_line
 from diffbio_eqx.cli.messages import say
 from diffbio_eqx.cli.progress import genome_progress
 
@@ -97,7 +96,7 @@ def call(
             min_allele_fraction=min_allele_fraction,
             low_quality=low_quality,
             filters=ReadFilters(min_mapping_quality=min_mapping_quality),
-            command=shlex.join(["diffbio-eqx", *sys.argv[1:]]),
+            command=command_line.get(),
             progress=progress,
         )
     say(str(summary))

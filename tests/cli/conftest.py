@@ -22,7 +22,7 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def simulation(tmp_path_factory):
-    """FASTA, BAM, truth and BED of 6 kb at 16x."""
+    """FASTA, BAM, truth and BED of 6 kb at 25x."""
     pytest.importorskip("pysam")
     from diffbio_eqx.io.simulation import write_simulation
     from diffbio_eqx.simulate.genomes import simulate_genome
@@ -30,7 +30,7 @@ def simulation(tmp_path_factory):
     from diffbio_eqx.simulate.reads import simulate_reads
 
     genome = simulate_genome(6000, seed=11, snv_rate=3e-3, indel_rate=5e-4)
-    reads = simulate_reads(genome, ReadOptions(coverage=16), seed=12)
+    reads = simulate_reads(genome, ReadOptions(coverage=25), seed=12)
     return write_simulation(tmp_path_factory.mktemp("cli") / "sim", genome, reads)
 
 
