@@ -44,13 +44,16 @@ def reads_from_rows(
     origin: int = 0,
     start: int | None = None,
     end: int | None = None,
+    locus_margin: tuple[int, int] = (0, 0),
     site_rule: SiteRule = SiteRule(),
 ) -> AlignedReads:
     """A sample with NumPy leaves from host rows, its candidates proposed.
 
     **Arguments:** `reference`, codes of `[origin, origin + L)`, which is the window;
     `start`, `end`, where candidates are proposed (default the whole window), in
-    contig coordinates. `pad_sample` brings it to a common size.
+    contig coordinates; `locus_margin`, bases before `start` and after `end` where
+    indel loci are proposed too, for the substitutions inside that lie near them.
+    `pad_sample` brings it to a common size.
     """
     start = origin if start is None else start
     end = origin + len(reference) if end is None else end
@@ -60,8 +63,8 @@ def reads_from_rows(
         rows,
         reference,
         origin,
-        start,
-        end,
+        start - locus_margin[0],
+        end + locus_margin[1],
         site_positions=positions,
         window_origin=origin,
     )

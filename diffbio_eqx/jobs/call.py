@@ -100,9 +100,7 @@ def call_variants(
             ploidy=model.config.ploidy,
         )
         for part, calls, dense in _results(source, where, stream, model, gvcf):
-            found = window_records(
-                part.contig, part.origin, part.sample, calls, records
-            )
+            found = window_records(part, calls, records)
             kept = [r for r in found if _inside(wanted, part.contig, r.position)]
             if dense is not None and wanted is not None:
                 mask = _mask(wanted, part)

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from diffbio_eqx.data.aligned_reads import AlignedReads
 from diffbio_eqx.data.variant_calls import GenotypeCalls, VariantCalls
 from diffbio_eqx.data.variant_records import (
     VariantRecord,
@@ -12,6 +11,7 @@ from diffbio_eqx.data.variant_records import (
     phred_likelihoods,
     variant_quality,
 )
+from diffbio_eqx.jobs.calling_windows import WindowSample
 from diffbio_eqx.operators.variants.genotype_likelihood import GENOTYPES
 
 LETTERS = np.array(list("ACGTN"))
@@ -33,30 +33,26 @@ class RecordRule:
 
 
 def window_records(
-    contig: str,
-    origin: int,
-    sample: AlignedReads,
-    calls: VariantCalls,
-    rule: RecordRule = RecordRule(),
+    part: WindowSample, calls: VariantCalls, rule: RecordRule = RecordRule()
 ) -> list[VariantRecord]:
     """The variant records of one window, in order of position.
 
-    `sample` and `calls` hold NumPy arrays; `origin` is the contig position of the
-    window's first reference base.
+    The window's sample and `calls` hold NumPy arrays.
     """
+    contig, origin, sample = part.contig, part.origin, part.sample
     records = []
-    for site in _called(calls.substitutions):
+    for site in _called(calls.substitutions, calls.substitutions.mask):
         records.append(_substitution(contig, origin, calls.substitutions, site, rule))
-    for locus in _called(calls.indels):
+    for locus in _called(calls.indels, part.owned):
         records.append(_indel(contig, origin, sample, calls.indels, locus, rule))
     kept = [record for record in records if record is not None]
     return sorted(kept, key=lambda record: (record.position, record.ref, record.alts))
 
 
-def _called(calls: GenotypeCalls) -> list[int]:
+def _called(calls: GenotypeCalls, mask: np.ndarray) -> list[int]:
     genotype = calls.log_posterior.argmax(-1)
     homozygous = calls.reference * (calls.reference + 3) // 2
-    return np.flatnonzero(calls.mask & (genotype != homozygous)).tolist()
+    return np.flatnonzero(mask & (genotype != homozygous)).tolist()
 
 
 def _substitution(contig, origin, calls, site, rule):

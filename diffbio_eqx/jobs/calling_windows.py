@@ -12,6 +12,7 @@ from diffbio_eqx.data.sample_building import pad_sample, reads_from_rows
 from diffbio_eqx.io.fasta import Fasta
 
 HALO = 256
+_LOCUS_MARGIN = (168, 48)  # a substitution inside may lie near an indel this far out
 _SMALLEST = 2000  # windows are not split below this many bases
 _GROWTHS = 3  # capacities grow this often before windows are split instead
 _ROOM = 1.5  # capacity over the size that asked for it
@@ -19,9 +20,11 @@ _ROOM = 1.5  # capacity over the size that asked for it
 
 @dataclasses.dataclass(frozen=True)
 class WindowSample:
-    """A padded sample; candidates lie in `[start, end)`, window position 0 at `origin`.
+    """A padded sample; candidate sites lie in `[start, end)`.
 
-    All four are contig coordinates of `contig`.
+    Window position 0 is at `origin`; all three are coordinates of `contig`. Some indel
+    loci lie outside, for the substitutions near them; they belong to the next window
+    or the one before (`owned`).
     """
 
     contig: str
@@ -29,6 +32,13 @@ class WindowSample:
     end: int
     origin: int
     sample: AlignedReads
+
+    @property
+    def owned(self) -> np.ndarray:
+        """(C,) which indel loci lie in `[start, end)`."""
+        first = self.sample.loci.allele_position[:, 0] + self.origin
+        mask = np.asarray(self.sample.loci.mask)
+        return mask & (first >= self.start) & (first < self.end)
 
     def padded(self, capacities: SampleSizes) -> "WindowSample":
         """The same with its sample grown to `capacities`."""
@@ -57,7 +67,13 @@ def window_sample(
     if high > low:
         codes[low - origin : high - origin] = fasta.codes(contig, low, high)
     sample = reads_from_rows(
-        rows, codes, origin=origin, start=start, end=end, site_rule=site_rule
+        rows,
+        codes,
+        origin=origin,
+        start=start,
+        end=end,
+        locus_margin=_LOCUS_MARGIN,
+        site_rule=site_rule,
     )
     return WindowSample(contig, start, end, origin, sample)
 

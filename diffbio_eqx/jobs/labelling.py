@@ -175,7 +175,7 @@ def _locus_labels(part: WindowSample, truth: TruthSet, confident: Intervals):
     count = len(loci.mask)
     genotype, usable = np.zeros(count, np.int32), np.zeros(count, bool)
     found = crowded = 0
-    for locus in np.flatnonzero(loci.mask).tolist():
+    for locus in np.flatnonzero(part.owned).tolist():
         spelled = _locus_alleles(part, locus)
         copies = {a: truth.indels.get(key, 0) for a, key in spelled.items()}
         called = [a for a, n in copies.items() for _ in range(n)]

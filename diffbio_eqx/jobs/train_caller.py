@@ -199,7 +199,7 @@ def score_held_back(model: VariantCallingPipeline, data: TrainingData) -> Varian
     for window in data.of("held back"):
         part = window.part
         calls = jax.tree.map(np.asarray, run(model, part.sample))
-        records += window_records(part.contig, part.origin, part.sample, calls, rule)
+        records += window_records(part, calls, rule)
     regions = {
         contig: np.stack([inside.start, inside.end], axis=1)
         for contig, inside in data.regions("held back").items()
