@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import equinox as eqx
@@ -81,7 +80,8 @@ def call_variants(
     where = (None, 0, None) if region is None else parse_region(region, lengths)
     wanted = None if targets is None else read_bed(targets)
     rule = SiteRule(min_allele_fraction=min_allele_fraction)
-    stream = SampleStream(fasta, window, rule)
+    sparse = model.classifier is None and not gvcf
+    stream = SampleStream(fasta, window, rule, candidates_only=sparse)
     summary = CallSummary(str(output))
     records = RecordRule(model.config.ploidy, low_quality, min_allele_fraction)
     writer = VcfWriter(
@@ -155,12 +155,13 @@ def _shared_contigs(source: AlignmentFile, fasta: Fasta) -> dict[str, int]:
     return shared
 
 
-def _samples(source, where, stream: SampleStream) -> Iterator[WindowSample]:
+def _windows(source, where, stream: SampleStream):
+    """The windows of the contigs that the reference holds."""
     contig, start, end = where
     window = stream.length - 2 * HALO
     for part in source.windows(contig, start, end, size=window, halo=HALO):
         if part.contig in stream.fasta.lengths:
-            yield from stream.samples(part.contig, part.start, part.end, part.rows)
+            yield part.contig, part.start, part.end, part.rows
         elif len(part.rows):
             raise unknown_contig(
                 part.contig,
@@ -173,7 +174,7 @@ def _results(source, where, stream, model, gvcf):
     """Windows with their calls; the next one is read while the last is computed."""
     run = eqx.filter_jit(_dense_calls if gvcf else _site_calls)
     waiting = None
-    for part in _samples(source, where, stream):
+    for part in stream.samples(_windows(source, where, stream)):
         pending = run(model, part.sample)
         if waiting is not None:
             yield _fetched(*waiting)

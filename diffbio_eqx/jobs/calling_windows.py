@@ -1,21 +1,23 @@
 """A genome as a stream of samples of one shape."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from diffbio_eqx.data.aligned_reads import AlignedReads, SampleSizes
+from diffbio_eqx.data.candidate_reads import candidate_reads
 from diffbio_eqx.data.candidate_sites import SiteRule
 from diffbio_eqx.data.read_rows import ReadRows
 from diffbio_eqx.data.sample_building import pad_sample, reads_from_rows
 from diffbio_eqx.io.fasta import Fasta
+from diffbio_eqx.jobs.calling_capacities import Capacities
 
 HALO = 256
 _LOCUS_MARGIN = (168, 48)  # a substitution inside may lie near an indel this far out
 _SMALLEST = 2000  # windows are not split below this many bases
-_GROWTHS = 3  # capacities grow this often before windows are split instead
-_ROOM = 1.5  # capacity over the size that asked for it
+_FIRST = 3  # windows with reads that set the capacities
+_MOST_WAITING = 64  # windows that are held back for it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,51 +83,69 @@ def window_sample(
 class SampleStream:
     """Makes samples of one shape from windows of rows, so that one compile serves all.
 
-    Axes are padded to capacities, half as large again as the first window needs. A
-    window that does not fit makes them grow, at most three times; after that it is
-    split in two, down to 2 kb, below which they grow once more.
+    Axes are padded to capacities that the first windows with reads set; a window that
+    does not fit is split in two (`Capacities`), down to 2 kb.
 
     `window` is the length of the windows that will be given, in bases; the reference
     of a sample has that length and a halo of 256 bases on either side, N beyond the
-    contig's ends.
+    contig's ends. With `candidates_only` reads over no candidate are left out, which
+    changes no genotype; a pileup needs them.
     """
 
-    def __init__(self, fasta: Fasta, window: int, site_rule: SiteRule = SiteRule()):
+    def __init__(
+        self,
+        fasta: Fasta,
+        window: int,
+        site_rule: SiteRule = SiteRule(),
+        *,
+        candidates_only: bool = False,
+    ):
         self.fasta = fasta
         self.length = window + 2 * HALO
         self.site_rule = site_rule
-        self.capacities: SampleSizes | None = None
-        self.shapes = 0
+        self.candidates_only = candidates_only
+        self.capacities = Capacities()
+
+    @property
+    def shapes(self) -> int:
+        """How many shapes there were, so how often the program was compiled."""
+        return self.capacities.shapes
 
     def samples(
-        self, contig: str, start: int, end: int, rows: ReadRows
+        self, windows: Iterable[tuple[str, int, int, ReadRows]]
     ) -> Iterator[WindowSample]:
-        """The samples of one window: one, or several if it had to be split."""
+        """The samples of windows `(contig, start, end, rows)`, in order."""
+        waiting, with_reads = [], 0
+        for window in windows:
+            waiting.append((self._exact(*window), window[3]))
+            if self.capacities.sizes is None:
+                with_reads += len(window[3]) > 0
+                if with_reads < _FIRST and len(waiting) < _MOST_WAITING:
+                    continue
+            yield from self._flushed(waiting)
+            waiting = []
+        yield from self._flushed(waiting)
+
+    def _flushed(self, waiting) -> Iterator[WindowSample]:
+        if waiting and self.capacities.sizes is None:
+            self.capacities.begin([SampleSizes.of(x.sample) for x, _ in waiting])
+        for exact, rows in waiting:
+            yield from self._fitted(exact, rows)
+
+    def _fitted(self, exact: WindowSample, rows: ReadRows) -> Iterator[WindowSample]:
+        start, end = exact.start, exact.end
+        sizes = SampleSizes.of(exact.sample)
+        if self.capacities.admit(sizes, divisible=end - start > _SMALLEST):
+            yield exact.padded(self.capacities.sizes)
+            return
+        middle = (start + end) // 2
+        for part in ((start, middle), (middle, end)):
+            yield from self._fitted(self._exact(exact.contig, *part, rows), rows)
+
+    def _exact(self, contig, start, end, rows) -> WindowSample:
         exact = window_sample(
             self.fasta, self.length, contig, start, end, rows, self.site_rule
         )
-        sizes = SampleSizes.of(exact.sample)
-        if self.capacities is None or not sizes.fit_in(self.capacities):
-            if end - start > _SMALLEST and self.shapes > _GROWTHS:
-                middle = (start + end) // 2
-                yield from self.samples(contig, start, middle, rows)
-                yield from self.samples(contig, middle, end, rows)
-                return
-            self._grow(sizes)
-        yield exact.padded(self.capacities)
-
-    def _grow(self, sizes: SampleSizes) -> None:
-        if self.capacities is not None:
-            sizes = sizes.union(self.capacities)
-        values = dataclasses.asdict(sizes)
-        roomy = {
-            name: _bucket(value * _ROOM) if name != "width" else value
-            for name, value in values.items()
-        }
-        self.capacities = SampleSizes(**roomy)
-        self.shapes += 1
-
-
-def _bucket(size: float) -> int:
-    """A multiple of 64 that holds `size`."""
-    return max(64, -(-int(np.ceil(size)) // 64) * 64)
+        if not self.candidates_only:
+            return exact
+        return dataclasses.replace(exact, sample=candidate_reads(exact.sample))
