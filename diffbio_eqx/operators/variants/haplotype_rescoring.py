@@ -141,7 +141,7 @@ class HaplotypeRescoring(AbstractOperator):
             )
 
         real = wanted.reshape(-1)[order]
-        value = self.likelihood.hmm.score_chosen(chosen, real)
+        value = self.likelihood.hmm.score_chosen(chosen, real, errors.dtype)
         value = jnp.zeros_like(value).at[order].set(value).reshape(-1, 2)
         same = jnp.stack([value[:, 0], jnp.where(differ, value[:, 1], value[:, 0])], 1)
         return jnp.where(possible[near], same, plain)

@@ -172,7 +172,7 @@ class IndelLikelihood(AbstractOperator):
                 expected_column(loci, segment, allele, self.hmm.band),
             )
 
-        value = self.hmm.score_chosen(chosen, loci.pair_mask)
+        value = self.hmm.score_chosen(chosen, loci.pair_mask, errors.dtype)
         segment, allele = loci.pair_segment, loci.pair_allele
         # A padded pair writes outside of the table and is dropped.
         row = jnp.where(loci.pair_mask, segment, bases.shape[0])

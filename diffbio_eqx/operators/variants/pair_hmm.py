@@ -123,20 +123,24 @@ class PairHMM(AbstractOperator):
                 is_leaf=lambda leaf: leaf is None,
             )
 
-        return self.score_chosen(chosen, mask)
+        return self.score_chosen(chosen, mask, x.errors.dtype)
 
     def score_chosen(
         self,
         chosen: Callable[[Int[Array, " block"]], ReadOnHaplotype],
         mask: Bool[Array, " pairs"],
+        dtype: jnp.dtype,
     ) -> Float[Array, " pairs"]:
         """Scores of pairs that `chosen` makes from their indices, a block at a time.
 
         Pairs share their reads and haplotypes, so none is copied for more than one
-        block. `chosen` must take any index in `[0, pairs)`, masked or not.
+        block. `chosen` must take any index in `[0, pairs)`, masked or not; `dtype` is
+        that of the errors.
         """
         pairs = mask.shape[0]
-        block = min(self.block, max(pairs, 1))
+        if pairs == 0:
+            return jnp.zeros(0, dtype)
+        block = min(self.block, pairs)
         blocks = -(-pairs // block)
         real = jnp.pad(mask, (0, blocks * block - pairs)).reshape(blocks, block)
         pair = jnp.minimum(jnp.arange(blocks * block, dtype=jnp.int32), pairs - 1)
@@ -154,7 +158,6 @@ class PairHMM(AbstractOperator):
             )
             return jnp.where(real, self._forward(part, part.gap_extend), 0.0)
 
-        dtype = jax.eval_shape(score, pair[:block], real[0]).dtype
 
         def step(_, item):
             skip = lambda pair, real: jnp.zeros(real.shape, dtype)
