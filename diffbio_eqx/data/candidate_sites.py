@@ -74,7 +74,7 @@ def propose_sites(
     differs = rows.bases != columns
     differs &= usable
     differs &= columns < 4
-    row, column = np.nonzero(differs)
+    row, column = _true_entries(differs)
     position = rows.start[row] + column - start
     inside = (position >= 0) & (position < length)
     row, column, position = row[inside], column[inside], position[inside]
@@ -85,7 +85,7 @@ def propose_sites(
     key = index * 4 + rows.bases[row, column]
     gain = np.bincount(key, _GAIN[quality], 4 * len(slot)).reshape(-1, 4)
     count = np.bincount(key, minlength=4 * len(slot)).reshape(-1, 4)
-    matching = _matching_depth(rows, slot + start, count.sum(1))
+    matching = _matching_depth(rows, usable, slot + start, count.sum(1))
     cost = matching * np.log(0.5)
     score = np.where(count > 0, gain + cost[:, None], -np.inf)
     fraction = count / np.maximum(count.sum(1) + matching, 1)[:, None]
@@ -103,14 +103,24 @@ def _reference_rows(rows: ReadRows, reference: np.ndarray, origin: int) -> np.nd
     return windows[rows.start - origin + left]
 
 
-def _matching_depth(rows: ReadRows, slot: np.ndarray, differing: np.ndarray):
-    """Reads that count and agree with the reference, per position of `slot`."""
+def _true_entries(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`np.nonzero` of a matrix, faster where little is true."""
+    return np.divmod(np.flatnonzero(mask.reshape(-1)), mask.shape[1])
+
+
+def _matching_depth(rows: ReadRows, usable, slot: np.ndarray, differing: np.ndarray):
+    """Reads that count and agree with the reference, per position of `slot`.
+
+    `usable` (R, W): bases that count. Only rows with others are looked at.
+    """
     depth = np.searchsorted(rows.start, slot, "right")
     depth = depth - np.searchsorted(np.sort(rows.end), slot, "right")
-    row, column = np.nonzero((rows.qualities == 0) | (rows.bases > 3))
-    position = rows.start[row] + column
-    inside = position < rows.end[row]
-    silent = np.sort(position[inside])
+    span = rows.end - rows.start
+    partly = np.flatnonzero(usable.sum(1, dtype=np.uint16) < span)
+    unused = ~usable[partly]
+    unused &= np.arange(rows.width) < span[partly, None]
+    row, column = _true_entries(unused)
+    silent = np.sort(rows.start[partly[row]] + column)
     silent_here = np.searchsorted(silent, slot, "right") - np.searchsorted(silent, slot)
     return np.maximum(depth - silent_here - differing, 0)
 
