@@ -100,7 +100,7 @@ def call_variants(
             ploidy=model.config.ploidy,
         )
         for part, calls, dense in _results(source, where, stream, model, gvcf):
-            found = window_records(part, calls, records)
+            found = [] if calls is None else window_records(part, calls, records)
             kept = [r for r in found if _inside(wanted, part.contig, r.position)]
             if dense is not None and wanted is not None:
                 mask = _mask(wanted, part)
@@ -175,7 +175,8 @@ def _results(source, where, stream, model, gvcf):
     run = eqx.filter_jit(_dense_calls if gvcf else _site_calls)
     waiting = None
     for part in stream.samples(_windows(source, where, stream)):
-        pending = run(model, part.sample)
+        nothing = stream.candidates_only and not part.has_candidates
+        pending = None if nothing else run(model, part.sample)
         if waiting is not None:
             yield _fetched(*waiting)
         waiting = (part, pending)
@@ -195,6 +196,8 @@ def _dense_calls(model: VariantCallingPipeline, sample):
 
 
 def _fetched(part: WindowSample, pending):
+    if pending is None:
+        return part, None, None
     calls, dense = jax.tree.map(np.asarray, pending)
     if dense is None:
         return part, calls, None

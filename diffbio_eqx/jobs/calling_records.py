@@ -4,17 +4,19 @@ import dataclasses
 
 import numpy as np
 
+from diffbio_eqx.data.aligned_reads import AlignedReads
 from diffbio_eqx.data.variant_calls import GenotypeCalls, VariantCalls
 from diffbio_eqx.data.variant_records import (
     VariantRecord,
     genotype_quality,
+    genotypes,
     phred_likelihoods,
     variant_quality,
 )
 from diffbio_eqx.jobs.calling_windows import WindowSample
 from diffbio_eqx.operators.variants.genotype_likelihood import GENOTYPES
 
-LETTERS = np.array(list("ACGTN"))
+LETTERS = "ACGTN"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,39 +41,94 @@ def window_records(
 
     The window's sample and `calls` hold NumPy arrays.
     """
-    contig, origin, sample = part.contig, part.origin, part.sample
     records = []
-    for site in _called(calls.substitutions, calls.substitutions.mask):
-        records.append(_substitution(contig, origin, calls.substitutions, site, rule))
-    for locus in _called(calls.indels, part.owned):
-        records.append(_indel(contig, origin, sample, calls.indels, locus, rule))
-    kept = [record for record in records if record is not None]
-    return sorted(kept, key=lambda record: (record.position, record.ref, record.alts))
+    kinds = (
+        (calls.substitutions, calls.substitutions.mask, _spell_substitution),
+        (calls.indels, part.owned, _spell_indel),
+    )
+    for table, mask, spell in kinds:
+        for site, alleles, numbers in _numbers(table, _called(table, mask), rule):
+            offset, ref, alts = spell(part.sample, table, site, alleles)
+            position = part.origin + offset
+            records.append(VariantRecord(part.contig, position, ref, alts, **numbers))
+    return sorted(records, key=lambda r: (r.position, r.ref, r.alts))
 
 
-def _called(calls: GenotypeCalls, mask: np.ndarray) -> list[int]:
+def _called(calls: GenotypeCalls, mask: np.ndarray) -> np.ndarray:
     genotype = calls.log_posterior.argmax(-1)
     homozygous = calls.reference * (calls.reference + 3) // 2
-    return np.flatnonzero(mask & (genotype != homozygous)).tolist()
+    return np.flatnonzero(mask & (genotype != homozygous))
 
 
-def _substitution(contig, origin, calls, site, rule):
-    reference = int(calls.reference[site])
-    alleles = _alleles(calls, site, reference)
-    return _record(
-        contig,
-        origin + int(calls.position[site]),
-        str(LETTERS[reference]),
-        tuple(str(LETTERS[allele]) for allele in alleles[1:]),
-        calls,
-        site,
+def _numbers(calls: GenotypeCalls, sites: np.ndarray, rule: RecordRule):
+    """For each site its alleles (indices of the calls' four) and its record's numbers.
+
+    The alleles are the reference and the alternatives of the called genotype; GT, GQ
+    and QUAL come from GP. Sites with a rare alternative are left out.
+    """
+    reference = calls.reference[sites].astype(np.int64)
+    called = GENOTYPES[calls.log_posterior[sites].argmax(-1)]
+    first, second = called.min(1), called.max(1)
+    two = (first != reference) & (second != reference) & (first != second)
+    other = np.where(second != reference, second, first)
+    groups = ((~two, (reference, other)), (two, (reference, first, second)))
+    for group, columns in groups:
+        if group.any():
+            alleles = np.stack(columns, 1)[group]
+            yield from _of_alleles(calls, sites[group], alleles, rule)
+
+
+def _of_alleles(calls: GenotypeCalls, sites, alleles, rule: RecordRule):
+    pairs = [(*g, *g)[:2] for g in genotypes(alleles.shape[1], rule.ploidy)]
+    a, b = (alleles[:, side] for side in np.transpose(pairs))
+    high = np.maximum(a, b)
+    slots = high * (high + 1) // 2 + np.minimum(a, b)
+    pick = lambda table: np.take_along_axis(table[sites].astype(np.float64), slots, 1)
+    posterior = pick(calls.log_posterior)
+    gp = np.exp(posterior - posterior.max(1, keepdims=True))
+    gp /= gp.sum(1, keepdims=True)
+    depth = calls.allele_depth[sites].astype(np.float64)
+    total = depth.sum(1)
+    depth = np.take_along_axis(depth, alleles, 1)
+    share = depth[:, 1:] / np.maximum(total, 1e-9)[:, None]
+    common = (share >= rule.min_allele_fraction).all(1)
+    columns = (
+        sites,
         alleles,
-        rule,
+        common,
+        variant_quality(gp),
+        gp.argmax(1),
+        genotype_quality(gp),
+        np.rint(total).astype(np.int64),
+        np.rint(depth).astype(np.int64),
+        phred_likelihoods(pick(calls.log_likelihood)),
+        gp,
     )
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    for site, chosen, kept, quality, best, gq, dp, ad, pl, posteriors in rows:
+        if not kept:
+            continue
+        numbers = {
+            "qual": round(quality, 2),
+            "filters": ("LowQual",) if quality < rule.low_quality else ("PASS",),
+            "genotype": pairs[best][: rule.ploidy],
+            "gq": gq,
+            "dp": dp,
+            "ad": tuple(ad),
+            "pl": tuple(pl),
+            "gp": tuple(posteriors),
+            "info": {"DP": dp},
+        }
+        yield site, chosen, numbers
 
 
-def _indel(contig, origin, sample, calls, locus, rule):
-    alleles = _alleles(calls, locus, 0)
+def _spell_substitution(sample: AlignedReads, calls: GenotypeCalls, site, alleles):
+    """Window position, REF and ALTs."""
+    ref, *alts = (LETTERS[allele] for allele in alleles)
+    return int(calls.position[site]), ref, tuple(alts)
+
+
+def _spell_indel(sample: AlignedReads, calls: GenotypeCalls, locus, alleles):
     loci = sample.loci
     position = loci.allele_position[locus]
     length = loci.allele_length[locus]
@@ -92,54 +149,6 @@ def _indel(contig, origin, sample, calls, locus, rule):
                     sample.reference[anchor + 1 + max(-size, 0) : last],
                 ]
             )
-        spelled.append("".join(LETTERS[np.minimum(codes, 4)]))
+        spelled.append("".join(LETTERS[code] for code in np.minimum(codes, 4).tolist()))
     ref, *alts = spelled
-    return _record(
-        contig, origin + first, ref, tuple(alts), calls, locus, alleles, rule
-    )
-
-
-def _alleles(calls: GenotypeCalls, site: int, reference: int) -> list[int]:
-    """The reference and the alternatives of the called genotype."""
-    called = GENOTYPES[calls.log_posterior[site].argmax()]
-    return [reference, *sorted({int(a) for a in called} - {reference})]
-
-
-def _record(contig, position, ref, alts, calls, site, alleles, rule):
-    """A record over `alleles` (indices of the calls' four), GT and QUAL from GP."""
-    n = len(alleles)
-    if rule.ploidy == 1:
-        pairs = [(i, i) for i in range(n)]
-    else:
-        pairs = [(i, j) for j in range(n) for i in range(j + 1)]
-    slots = [_slot(alleles[i], alleles[j]) for i, j in pairs]
-    posterior = calls.log_posterior[site, slots].astype(np.float64)
-    gp = np.exp(posterior - posterior.max())
-    gp /= gp.sum()
-    best = int(gp.argmax())
-    depth = calls.allele_depth[site]
-    total = max(float(depth.sum()), 1e-9)
-    share = depth[alleles[1:]] / total
-    if (share < rule.min_allele_fraction).any():
-        return None
-    quality = float(variant_quality(gp))
-    return VariantRecord(
-        contig=contig,
-        position=position,
-        ref=ref,
-        alts=alts,
-        qual=round(quality, 2),
-        filters=("LowQual",) if quality < rule.low_quality else ("PASS",),
-        genotype=pairs[best][: rule.ploidy],
-        gq=int(genotype_quality(gp)),
-        dp=int(round(float(depth.sum()))),
-        ad=tuple(int(round(float(depth[a]))) for a in alleles),
-        pl=tuple(phred_likelihoods(calls.log_likelihood[site, slots]).tolist()),
-        gp=tuple(gp.tolist()),
-        info={"DP": int(round(float(depth.sum())))},
-    )
-
-
-def _slot(a: int, b: int) -> int:
-    low, high = min(a, b), max(a, b)
-    return high * (high + 1) // 2 + low
+    return first, ref, tuple(alts)

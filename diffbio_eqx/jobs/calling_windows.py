@@ -42,6 +42,11 @@ class WindowSample:
         mask = np.asarray(self.sample.loci.mask)
         return mask & (first >= self.start) & (first < self.end)
 
+    @property
+    def has_candidates(self) -> bool:
+        """Whether there is anything to be called."""
+        return bool(self.sample.sites.mask.any() or self.sample.loci.mask.any())
+
     def padded(self, capacities: SampleSizes) -> "WindowSample":
         """The same with its sample grown to `capacities`."""
         return dataclasses.replace(self, sample=pad_sample(self.sample, capacities))
