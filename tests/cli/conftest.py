@@ -39,7 +39,7 @@ def run(capfd, monkeypatch):
     """`run("call", ...)`: exit code and what was printed, C libraries included."""
     pytest.importorskip("typer")
     pytest.importorskip("rich")
-    monkeypatch.setenv("DIFFBIO_EQX_NO_CACHE", "1")
+    monkeypatch.setenv("DIFFBIO_EQX_CACHE", "off")
     monkeypatch.delenv("DIFFBIO_EQX_DEBUG", raising=False)
     from diffbio_eqx.cli.main import main
 

@@ -127,7 +127,7 @@ def test_the_process_ends_with_the_code():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={**os.environ, "DIFFBIO_EQX_NO_CACHE": "1"},
+        env={**os.environ, "DIFFBIO_EQX_CACHE": "off"},
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: Missing option")
