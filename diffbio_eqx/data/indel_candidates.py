@@ -11,6 +11,7 @@ from diffbio_eqx.data.indel_padding import assemble
 from diffbio_eqx.data.indel_padding import pad_loci as pad_loci
 from diffbio_eqx.data.indel_segments import collect_near, collect_segments
 from diffbio_eqx.data.read_rows import ReadRows
+from diffbio_eqx.data.repeat_neighbours import with_repeat_neighbours
 
 _SHORTEST_FLANK = 16
 
@@ -25,6 +26,7 @@ class IndelRule(NamedTuple):
       events leave less of `haplotype_columns`.
     - `near_distance`: substitutions so near to a locus are scored again with it.
     - `segment_rows`: bases of a read that are scored; `max_segments`: reads per locus.
+    - `repeat_neighbours`: propose alleles one repeat unit beside those that are seen.
     """
 
     depth_fraction: float = 0.12
@@ -35,6 +37,7 @@ class IndelRule(NamedTuple):
     segment_rows: int = 112
     haplotype_columns: int = 160
     max_segments: int = 1024
+    repeat_neighbours: bool = True
 
 
 DEFAULT_RULE = IndelRule()
@@ -81,6 +84,8 @@ def propose_loci(
         rule.min_reads, np.maximum(rule.depth_fraction * alleles.depth, 1.0)
     )
     kept = alleles.take(enough)
+    if rule.repeat_neighbours:
+        kept = with_repeat_neighbours(kept, reference, origin, longest)
     kept, locus, dropped = _group(kept, rule.max_alleles)
     loci, refused = _lay_out(kept, locus, reference, origin, start, end, rule)
     segments = collect_segments(rows, loci, rule, site_positions)

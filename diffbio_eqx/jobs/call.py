@@ -121,7 +121,7 @@ def _model(pipeline, checkpoint, ploidy, theta) -> VariantCallingPipeline:
         pipeline = load(checkpoint)
     if pipeline is None:
         config = VariantCallingPipelineConfig(
-            ploidy=ploidy, theta=theta, indel_theta=None if theta is None else theta / 8
+            ploidy=ploidy, theta=theta, indel_theta=theta
         )
         pipeline = set_mode(VariantCallingPipeline(config, key=None), "hard")
     if pipeline.config.ploidy != ploidy:

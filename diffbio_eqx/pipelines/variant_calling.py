@@ -44,6 +44,8 @@ from diffbio_eqx.operators.window_add import add_by_base
 from diffbio_eqx.pipelines.variant_evidence import gather_columns, gather_segments
 
 DELETION = 5
+SECOND_INDEL = 0.14
+"""Share of heterozygous indels in people that are two different alternatives."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,7 @@ class VariantCallingPipelineConfig:
     use_quality_weights: bool = True
     ploidy: int = 2
     theta: float | None = 0.001
-    indel_theta: float | None = 0.000125
+    indel_theta: float | None = 0.001
 
     def __post_init__(self):
         require(
@@ -161,7 +163,9 @@ class VariantCallingPipeline(eqx.Module):
         self.dense_likelihood = DenseLikelihood()
         self.indel_likelihood = IndelLikelihood()
         self.prior = _prior(config.theta, 0.001, config.ploidy)
-        self.indel_prior = _prior(config.indel_theta, 0.000125, config.ploidy)
+        self.indel_prior = _prior(
+            config.indel_theta, 0.001, config.ploidy, SECOND_INDEL
+        )
         self.features = WindowFeatures()
         self.classifier = None
         if key is not None:
@@ -348,16 +352,21 @@ class VariantCallingPipeline(eqx.Module):
 def _placed(odds, calls: GenotypeCalls, table):
     """`odds` (L,) with those of the calls put at their positions, the largest first."""
     length = odds.shape[0]
-    own = variant_log_odds(calls.log_likelihood, table[calls.reference], calls.reference)
+    own = variant_log_odds(
+        calls.log_likelihood, table[calls.reference], calls.reference
+    )
     index = jnp.where(calls.mask, calls.position, length)
     highest = jnp.full(length, -jnp.inf, odds.dtype).at[index].max(own, mode="drop")
     placed = jnp.zeros(length, bool).at[index].set(True, mode="drop")
     return jnp.where(placed, jnp.where(placed, highest, 0), odds)
 
 
-def _prior(theta: float | None, default: float, ploidy: int) -> GenotypePrior:
+def _prior(
+    theta: float | None, default: float, ploidy: int, second: float | None = None
+) -> GenotypePrior:
     flat = theta is None
-    return GenotypePrior(default if flat else theta, flat=flat, ploidy=ploidy)
+    theta = default if flat else theta
+    return GenotypePrior(theta, second=second, flat=flat, ploidy=ploidy)
 
 
 def create_variant_calling_pipeline(

@@ -83,9 +83,7 @@ class VariantClassifier(AbstractOperator):
 
         @jax.checkpoint
         def one(start):
-            rows = lax.dynamic_slice(
-                padded, (start, 0), (block + 2 * half, channels)
-            )
+            rows = lax.dynamic_slice(padded, (start, 0), (block + 2 * half, channels))
             columns = [rows[k : k + block] for k in range(self.window_size)]
             return jax.vmap(self)(jnp.stack(columns, axis=1))
 

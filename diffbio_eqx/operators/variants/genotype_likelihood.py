@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from diffbio_eqx.operators.base import AbstractOperator
@@ -59,11 +60,18 @@ class GenotypeLikelihood(AbstractOperator):
 
         hom(b) = M_b + X - X_b,   het(a, b) = H_a + H_b + X - X_a - X_b,
 
-    `X` the sum over all bases. Errors of a kind are not independent: of the reads that
-    show b on one strand, the k-th strongest adds `X` times
-    `(1 - floor) * decay ** k + floor`, as the error model of samtools does (Li, Ruan
-    and Durbin 2008, doi:10.1101/gr.078212.108; Li 2011,
-    doi:10.1093/bioinformatics/btr509), with its constants 0.83 and 0.03 at the start.
+    `X` the sum over all bases. Errors of a kind are not independent. As in the error
+    model of samtools (Li, Ruan and Durbin 2008, doi:10.1101/gr.078212.108; Li 2011,
+    doi:10.1093/bioinformatics/btr509) the odds of k errors among n reads are damped,
+    which in the order of the reads is
+
+        X = sum f log(e / 3) - (1 - f) log((n - k) / (k + 1)),
+        f = (1 - floor) * decay ** j + floor,
+
+    k = 0, 1, ... the rank of the read among the n over the site that show b, the
+    strongest first, and j its rank among those of its strand; 0.83 and 0.03 at the
+    start. The second term is what it costs to choose which reads are wrong: without it
+    a heterozygote, who pays log 2 for each read, would lose at a depth of some 150.
 
     **Arguments:** `x`, the `Column` of one site.
 
@@ -95,10 +103,11 @@ class GenotypeLikelihood(AbstractOperator):
         weight = jnp.where(counts, x.weight, 0)[:, None]
         share = jnp.where(counts[:, None], x.probs, 0)
         strength = jnp.log(e / 3.0)
+        factor, choice = self._dependency(x, counts, strength, count)
         terms = jnp.stack(
             [
                 jnp.log1p(-e),
-                strength * self._dependency(x, counts, strength, count),
+                strength * factor - (1.0 - factor) * choice,
                 jnp.log(0.5 * (1.0 - e) + e / 6.0),
             ]
         )
@@ -107,18 +116,25 @@ class GenotypeLikelihood(AbstractOperator):
         sums = jax.ops.segment_sum(each, site, count + 1)[:count]
         return sums[:, 0], sums[:, 1], sums[:, 2]
 
-    def _dependency(
-        self, x: Column, counts, strength, count: int
-    ) -> Float[Array, " entries"]:
-        """Factor of each error: its rank among those of one site, base and strand."""
-        base = jnp.argmax(x.probs, axis=1).astype(x.site.dtype)
-        group = (x.site * 4 + base) * 2 + x.reverse.astype(x.site.dtype)
-        group = jnp.where(counts, group, 8 * count)
-        index = jnp.arange(group.shape[0], dtype=jnp.int32)
-        keys = (group, jax.lax.stop_gradient(strength))
-        group, _, order = jax.lax.sort((*keys, index), num_keys=2)
-        begin = jax.ops.segment_min(index, group, 8 * count + 1)[group]
-        rank = jnp.zeros_like(index).at[order].set(index - begin)
+    def _dependency(self, x: Column, counts, strength, count: int):
+        """How much each error counts, and `log((n - k) / (k + 1))` of it."""
         dtype = strength.dtype
+        site = jnp.where(counts, x.site, count)
+        base = site * 4 + jnp.argmax(x.probs, axis=1).astype(x.site.dtype)
+        strand = base * 2 + x.reverse.astype(x.site.dtype)
+        order = lax.stop_gradient(strength)
+        rank = _rank(jnp.where(counts, strand, 8 * count), order, 8 * count)
+        among = _rank(jnp.where(counts, base, 4 * count), order, 4 * count)
+        depth = jax.ops.segment_sum(counts.astype(dtype), site, count + 1)[site]
         decay, floor = self.decay.value.astype(dtype), self.floor.value.astype(dtype)
-        return (1.0 - floor) * decay ** rank.astype(dtype) + floor
+        k = among.astype(dtype)
+        choice = jnp.log(jnp.maximum(depth - k, 1.0) / (k + 1.0))
+        return (1.0 - floor) * decay ** rank.astype(dtype) + floor, choice
+
+
+def _rank(group, strength, groups: int):
+    """Place of each entry within its group, the strongest (smallest) first."""
+    index = jnp.arange(group.shape[0], dtype=jnp.int32)
+    ordered, _, order = lax.sort((group, strength, index), num_keys=2)
+    begin = jax.ops.segment_min(index, ordered, groups + 1)[ordered]
+    return jnp.zeros_like(index).at[order].set(index - begin)

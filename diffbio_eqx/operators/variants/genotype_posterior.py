@@ -29,9 +29,7 @@ def normalised_posterior(
     joint = log_likelihood + log_prior
     if correction is not None:
         reference_class = is_reference(reference)
-        joint = joint + jnp.where(
-            reference_class, correction[:, :1], correction[:, 1:]
-        )
+        joint = joint + jnp.where(reference_class, correction[:, :1], correction[:, 1:])
     return jax.nn.log_softmax(joint, axis=-1)
 
 

@@ -18,8 +18,11 @@ class GenotypePrior(AbstractOperator):
 
     With heterozygosity `theta` (per site): each heterozygote of the reference and one
     of n alternatives has `theta / n`, each homozygous alternative
-    `theta / (n * ratio)`, each pair of two alternatives `theta ** 2 / (n (n - 1) / 2)`,
-    and the homozygous reference what is left. `ratio` is het : hom, 2 in a diploid
+    `theta / (n * ratio)`, each pair of two alternatives
+    `theta * second / (n (n - 1) / 2)`, and the homozygous reference what is left.
+    `second` is how often a heterozygote has two alternatives: theta itself if the two
+    copies mutate apart (the default, for substitutions), far more for indels, most of
+    which lie in repeats that mutate again and again. `ratio` is het : hom, 2 in a diploid
     population at equilibrium (Watterson 1975, doi:10.1016/0040-5809(75)90020-9, for
     theta). `flat=True` gives every genotype the same prior. At ploidy 1 only the four
     alleles are possible, each alternative with `theta / n`.
@@ -31,6 +34,7 @@ class GenotypePrior(AbstractOperator):
 
     theta: Positive
     ratio: Positive
+    second: Positive | None
     flat: bool = eqx.field(static=True)
     ploidy: int = eqx.field(static=True)
 
@@ -38,15 +42,19 @@ class GenotypePrior(AbstractOperator):
         self,
         theta: float = 0.001,
         ratio: float = 2.0,
+        second: float | None = None,
         *,
         flat: bool = False,
         ploidy: int = 2,
     ):
         hint = "0.001 suits people, and flat=True asks for no prior at all"
         require_range("theta", theta, 0.0, 0.3, open_low=True, hint=hint)
+        if second is not None:
+            require_range("second", second, 0.0, 1.0, open_low=True)
         require_choice("ploidy", ploidy, (1, 2))
         self.theta = Positive(theta, step=0.02)
         self.ratio = Positive(ratio, step=0.02)
+        self.second = None if second is None else Positive(second, step=0.02)
         self.flat = flat
         self.ploidy = ploidy
 
@@ -62,7 +70,8 @@ class GenotypePrior(AbstractOperator):
         if self.ploidy == 1:
             by_kind = [none, none, none, theta / 3.0]
         else:
-            by_kind = [none, theta / 3.0, theta**2 / 3.0, theta / (3.0 * ratio)]
+            second = theta if self.second is None else self.second.value
+            by_kind = [none, theta / 3.0, theta * second / 3.0, theta / (3.0 * ratio)]
         kinds = jnp.asarray(_kinds())
         rate = jnp.stack(by_kind)[kinds]
         rate = jnp.where(kinds == 0, 1.0 - rate.sum(1, keepdims=True), rate)

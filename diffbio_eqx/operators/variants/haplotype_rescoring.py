@@ -91,7 +91,10 @@ class HaplotypeRescoring(AbstractOperator):
         )
         quality = x.evidence.mapping_quality[segment].astype(choices.dtype)
         fit = self.likelihood.with_mapping(
-            choices, jnp.ones_like(choices, dtype=bool), quality
+            choices,
+            jnp.ones_like(choices, dtype=bool),
+            quality,
+            self.likelihood.lowest_fit(x.evidence)[segment],
         )
         states = jnp.stack(
             [

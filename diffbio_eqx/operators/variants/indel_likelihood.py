@@ -62,10 +62,15 @@ class IndelLikelihood(AbstractOperator):
     """Likelihoods of all genotypes over the haplotypes of each locus of one window.
 
     Each segment is scored on each haplotype of its locus by the pair-HMM, `L[r, a]`.
-    A read may lie elsewhere, and then fits no haplotype better than another:
+    A read may come from a haplotype that is no candidate (a third allele, another
+    variant close by), or lie elsewhere; then it fits none better than another:
 
-    `L'[r, a] = log((1 - m) exp(L[r, a] - max_a L[r, a]) + m)`,
-    `m = 10 ** (-min(mapping quality, cap) / 10)`.
+    `S[r, a] = log(exp L[r, a] + exp F[r])`,
+    `L'[r, a] = log((1 - m) exp(S[r, a] - max_a S[r, a]) + m)`,
+    `m = 10 ** (-min(mapping quality, cap) / 10)`,
+
+    where `F[r]` is the score that the read's qualities promise, less `unmodelled`
+    (Phred 80, the fit below which GATK leaves a read out).
 
     `diploid[ab] = sum_r w_r log(exp(L'[r, a]) / 2 + exp(L'[r, b]) / 2)`,
     `haploid[a] = sum_r w_r L'[r, a]`. Values are relative to the best haplotype of each
@@ -93,17 +98,21 @@ class IndelLikelihood(AbstractOperator):
     hmm: PairHMM
     gaps: GapModel
     mapping_cap: Free
+    unmodelled: Free
 
     def __init__(
         self,
         hmm: PairHMM | None = None,
         gaps: GapModel | None = None,
-        mapping_cap: float = 45.0,
+        mapping_cap: float = 60.0,
+        unmodelled: float = 80.0,
     ):
         """`mapping_cap`: Phred; no read counts for more than this one mistake."""
         require_range("mapping_cap", mapping_cap, 1.0, 200.0, hint="a Phred value")
         self.hmm = PairHMM() if hmm is None else hmm
         self.gaps = GapModel() if gaps is None else gaps
+        require_range("unmodelled", unmodelled, 1.0, 1000.0, hint="a Phred value")
+        self.unmodelled = Free(unmodelled, step=0.2)
         self.mapping_cap = Free(jnp.asarray(mapping_cap, float), step=0.2)
 
     def __call__(
@@ -114,7 +123,7 @@ class IndelLikelihood(AbstractOperator):
         dtype = score.dtype
         present = loci.allele_mask[loci.segment_locus] & loci.segment_mask[:, None]
         quality = x.mapping_quality.astype(dtype)
-        relative = self.with_mapping(score, present, quality)
+        relative = self.with_mapping(score, present, quality, self.lowest_fit(x))
         weight = jnp.where(loci.segment_mask, x.weight, 0.0)
         weight = weight.astype(dtype)[:, None]
 
@@ -143,14 +152,24 @@ class IndelLikelihood(AbstractOperator):
         score: Float[Array, "segments choices"],
         present: Bool[Array, "segments choices"],
         mapping_quality: Float[Array, " segments"],
+        lowest: Float[Array, " segments"],
     ) -> Float[Array, "segments choices"]:
-        """`L'` above: scores with the chance that the read lies elsewhere."""
-        score = jnp.where(present, score, ABSENT)
+        """`L'` above: scores with the chances that no haplotype here is the read's."""
+        score = jnp.where(present, jnp.logaddexp(score, lowest[:, None]), ABSENT)
         best = score.max(-1, keepdims=True)
         cap = self.mapping_cap.value.astype(score.dtype)
         elsewhere = jnp.exp(jnp.minimum(mapping_quality, cap) * (-_LN10 / 10.0))
         elsewhere = elsewhere[:, None]
         return jnp.log((1.0 - elsewhere) * jnp.exp(score - best) + elsewhere)
+
+    def lowest_fit(self, x: IndelEvidence) -> Float[Array, " segments"]:
+        """`F` above: the score of each segment on a haplotype that is no candidate."""
+        errors = real_errors(x)
+        real = x.loci.segment_source != -1
+        fit = (1.0 - errors) * jnp.log1p(-errors) + errors * jnp.log(errors / 3.0)
+        expected = jnp.where(real, fit, 0.0).sum(1) - float(np.log(self.hmm.band))
+        penalty = self.unmodelled.value.astype(errors.dtype)
+        return expected - penalty * (_LN10 / 10.0)
 
     def segment_scores(self, x: IndelEvidence) -> Float[Array, "segments 4"]:
         """Pair-HMM score of each segment on each haplotype of its locus."""

@@ -158,7 +158,6 @@ class PairHMM(AbstractOperator):
             )
             return jnp.where(real, self._forward(part, part.gap_extend), 0.0)
 
-
         def step(_, item):
             skip = lambda pair, real: jnp.zeros(real.shape, dtype)
             return None, jax.lax.cond(_any_real(item[1]), score, skip, *item)
