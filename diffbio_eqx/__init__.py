@@ -31,8 +31,8 @@ from diffbio_eqx.relax import Relaxation as Relaxation
 from diffbio_eqx.relax import set_mode as set_mode
 from diffbio_eqx.relax import set_temperature as set_temperature
 from diffbio_eqx.train import FitResult as FitResult
-from diffbio_eqx.train import fit as fit
 from diffbio_eqx.train import trainable_spec as trainable_spec
+from diffbio_eqx.train.fit import fit as fit
 
 _LATER = ("io", "jobs", "losses", "metrics", "operators", "simulate")
 
