@@ -53,9 +53,7 @@ def near_sites(loci, sites: np.ndarray, distance: int):
     return np.searchsorted(sites, low), np.searchsorted(sites, high)
 
 
-def collect_segments(
-    rows: ReadRows, loci, rule, sites: np.ndarray
-) -> Segments:
+def collect_segments(rows: ReadRows, loci, rule, sites: np.ndarray) -> Segments:
     """One segment for each fragment and locus: the bases over the locus' window.
 
     Reads count that touch the locus' events, or one of the sites beside it; soft

@@ -183,9 +183,7 @@ def reads_from_arrays(
         reverse=np.broadcast_to(np.asarray(reverse, bool), (n,)),
     )
     codes_of_reference = _reference_codes(rows, reference, reference_length)
-    if len(rows) and (
-        rows.start.min() < 0 or rows.end.max() > len(codes_of_reference)
-    ):
+    if len(rows) and (rows.start.min() < 0 or rows.end.max() > len(codes_of_reference)):
         raise ValueError(
             f"reads must lie inside the reference of {len(codes_of_reference)} bases, "
             f"got positions from {rows.start.min()} to {rows.end.max()}; give a longer "

@@ -132,7 +132,8 @@ class VariantCallingPipeline(eqx.Module):
 
     ```python
     pipeline = create_variant_calling_pipeline(reference_length=1000)
-    result = pipeline(AlignedReads.from_arrays(reads, positions, quality, reference=ref))
+    sample = AlignedReads.from_arrays(reads, positions, quality, reference=ref)
+    result = pipeline(sample)
     ```
     """
 

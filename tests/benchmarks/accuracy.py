@@ -73,7 +73,9 @@ def main() -> None:
         for tool, path in calls.items():
             found = score(path, data)
             print(found.table(f"{name} {tool}"), flush=True)
-            total = pooled.setdefault(tool, {"snp": ClassCounts(), "indel": ClassCounts()})
+            total = pooled.setdefault(
+                tool, {"snp": ClassCounts(), "indel": ClassCounts()}
+            )
             for kind in total:
                 total[kind] = total[kind] + getattr(found, kind)
     table = {}

@@ -22,10 +22,11 @@ class GenotypePrior(AbstractOperator):
     `theta * second / (n (n - 1) / 2)`, and the homozygous reference what is left.
     `second` is how often a heterozygote has two alternatives: theta itself if the two
     copies mutate apart (the default, for substitutions), far more for indels, most of
-    which lie in repeats that mutate again and again. `ratio` is het : hom, 2 in a diploid
-    population at equilibrium (Watterson 1975, doi:10.1016/0040-5809(75)90020-9, for
-    theta). `flat=True` gives every genotype the same prior. At ploidy 1 only the four
-    alleles are possible, each alternative with `theta / n`.
+    which lie in repeats that mutate again and again. `ratio` is het : hom, 2 in a
+    diploid population at equilibrium (Watterson 1975,
+    doi:10.1016/0040-5809(75)90020-9, for theta). `flat=True` gives every
+    genotype the same prior. At ploidy 1 only the four alleles are possible, each
+    alternative with `theta / n`.
 
     **Arguments:** `x`, index 0-3 of the reference allele.
 
