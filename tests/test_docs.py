@@ -64,7 +64,7 @@ def commands():
 @pytest.mark.parametrize("words", list(commands()))
 def test_commands_and_their_options_exist(words, capsys, monkeypatch):
     pytest.importorskip("typer")
-    monkeypatch.setenv("DIFFBIO_EQX_NO_CACHE", "1")
+    monkeypatch.setenv("DIFFBIO_EQX_CACHE", "off")
     from diffbio_eqx.cli.main import main
 
     depth = 2 if words[:1] == ["train"] else 1
