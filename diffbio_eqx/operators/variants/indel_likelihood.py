@@ -70,7 +70,8 @@ class IndelLikelihood(AbstractOperator):
     `m = 10 ** (-min(mapping quality, cap) / 10)`,
 
     where `F[r]` is the score that the read's qualities promise, less `unmodelled`
-    (Phred 80, the fit below which GATK leaves a read out).
+    (Phred 300). It is far below GATK's limit for reads that are left out (Phred 80),
+    since true variants close by are no part of these haplotypes.
 
     `diploid[ab] = sum_r w_r log(exp(L'[r, a]) / 2 + exp(L'[r, b]) / 2)`,
     `haploid[a] = sum_r w_r L'[r, a]`. Values are relative to the best haplotype of each
@@ -80,7 +81,8 @@ class IndelLikelihood(AbstractOperator):
 
     **Returns:** `IndelScores`. Padding of loci and segments gives zeros or -1e6.
 
-    **Raises:** `ValueError` at construction for a cap out of range.
+    **Raises:** `ValueError` at construction for a `mapping_cap` or `unmodelled` out
+    of range.
 
     **Exact** given the candidates and the band of the pair-HMM; `support` has no
     gradient through the choice of which reads are informative (best haplotype ahead by
@@ -105,9 +107,16 @@ class IndelLikelihood(AbstractOperator):
         hmm: PairHMM | None = None,
         gaps: GapModel | None = None,
         mapping_cap: float = 60.0,
-        unmodelled: float = 80.0,
+        unmodelled: float = 300.0,
     ):
-        """`mapping_cap`: Phred; no read counts for more than this one mistake."""
+        """Both are trained from the given value.
+
+        - `mapping_cap`: Phred, 1 to 200; no read counts for more than one mistake of
+          this chance.
+        - `unmodelled`: Phred, 1 to 1000; how far below the fit that its qualities
+          promise a read may lie on every haplotype before it tells them no longer
+          apart.
+        """
         require_range("mapping_cap", mapping_cap, 1.0, 200.0, hint="a Phred value")
         self.hmm = PairHMM() if hmm is None else hmm
         self.gaps = GapModel() if gaps is None else gaps
