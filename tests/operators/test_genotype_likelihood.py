@@ -24,16 +24,24 @@ def textbook(base, error, reverse, weight=None, decay=0.83, floor=0.03):
     """Sum over reads of the log mixture; errors of a kind count less and less."""
     base, error = np.asarray(base), np.asarray(error, np.float64)
     weight = np.ones(len(base)) if weight is None else np.asarray(weight, np.float64)
-    factor = np.zeros(len(base))
+    factor, choice = np.zeros(len(base)), np.zeros(len(base))
     for kind in {(b, s) for b, s in zip(base, reverse, strict=True)}:
         own = np.flatnonzero((base == kind[0]) & (reverse == kind[1]))
         own = own[np.argsort(error[own], kind="stable")]
         factor[own] = (1 - floor) * decay ** np.arange(len(own)) + floor
+    for shown in set(base):
+        own = np.flatnonzero(base == shown)
+        k = np.arange(len(own))
+        order = own[np.argsort(error[own], kind="stable")]
+        odds = np.log((len(base) - k) / (k + 1))
+        choice[order] = (1 - factor[order]) * odds + np.log(3) * (k == 0)
     like = np.zeros(10)
     for index, (a, b) in enumerate(GENOTYPES):
         shows = (base == a) | (base == b)
         log = np.log1p(-error) if a == b else np.log((1 - error) / 2 + error / 6)
-        like[index] = (weight * np.where(shows, log, factor * np.log(error / 3))).sum()
+        like[index] = (
+            weight * np.where(shows, log, factor * np.log(error) - choice)
+        ).sum()
     return like
 
 
@@ -77,18 +85,42 @@ def test_errors_depend_on_base_and_strand():
     base = np.array([0, 0, 0, 1, 1, 1])
     one_strand = textbook(base, error, np.zeros(6, bool))
     both = textbook(base, error, np.arange(6) % 2 > 0)
-    assert both[0] < one_strand[0] - 2  # seen on both strands: a weaker case for error
+    assert (
+        both[0] < one_strand[0] - 1.5
+    )  # seen on both strands: a weaker case for error
     for reverse in (np.zeros(6, bool), np.arange(6) % 2 > 0):
         got = SITES(column(base, error, reverse, 1000), 1)[0]
         np.testing.assert_allclose(got, textbook(base, error, reverse), rtol=1e-5)
 
 
-def test_decay_one_makes_errors_independent():
+def test_decay_one_damps_nothing():
     reads = draw(40, 0)
     operator = GenotypeLikelihood(decay=0.99999, floor=0.5)
     expected = textbook(*reads, decay=1.0, floor=0.0)
     got = operator(column(*reads, 1000))
     np.testing.assert_allclose(got, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("depth", [50, 200, 1000])
+def test_a_deep_heterozygote_is_not_taken_for_errors(depth):
+    base, error = np.arange(depth) % 2, np.full(depth, 1e-3, np.float32)
+    for reverse in (np.zeros(depth, bool), np.arange(depth) % 4 > 1):
+        like = np.asarray(SITES(column(base, error, reverse, 1000), 1)[0])
+        assert like.argmax() == 1 and like[1] - max(like[0], like[2]) > 15
+    # One read in twenty is an error all the same.
+    base = (np.arange(depth) % 20 == 0).astype(int)
+    like = np.asarray(SITES(column(base, error, reverse, 1000), 1)[0])
+    assert like.argmax() == 0
+
+
+def test_errors_in_the_order_of_reads_are_the_binomial_of_counts():
+    """Undamped, X is what the binomial over K errors of n gives each order."""
+    n, wrong, error = 30, 4, 0.01
+    base = (np.arange(n) < wrong).astype(int)
+    operator = GenotypeLikelihood(decay=1 - 1e-6, floor=0.5)
+    got = operator(column(base, np.full(n, error, np.float32), np.zeros(n, bool), 30))
+    expected = wrong * np.log(error) + (n - wrong) * np.log1p(-error) - np.log(3)
+    np.testing.assert_allclose(got[0], expected, rtol=1e-4)
 
 
 def test_weights_multiply_terms_and_do_not_change_ranks():

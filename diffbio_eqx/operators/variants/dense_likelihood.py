@@ -13,8 +13,8 @@ class DenseLikelihood(AbstractOperator):
     """Log-likelihoods of the ten genotypes at every position of one window.
 
     The sums of `GenotypeLikelihood` without its dependency of errors, which changes
-    nothing where no two reads of one strand show the same wrong base: there the two
-    agree exactly. Candidate sites get the full form.
+    nothing where no two reads show the same wrong base: there the two agree exactly.
+    Candidate sites get the full form.
 
     **Arguments:** `x`, `(reads, weight, error)`: an `AlignedReads`, and for each
     column its weight and its error probability, (R, W).

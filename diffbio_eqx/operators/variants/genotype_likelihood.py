@@ -14,6 +14,7 @@ from diffbio_eqx.params import UnitInterval
 GENOTYPES = np.array([(a, b) for b in range(4) for a in range(b + 1)], np.int32)
 _FIRST, _SECOND = GENOTYPES.T
 HOMOZYGOUS = _FIRST == _SECOND
+_LN3 = 1.0986122886681098
 
 
 class Column(eqx.Module):
@@ -60,18 +61,20 @@ class GenotypeLikelihood(AbstractOperator):
 
         hom(b) = M_b + X - X_b,   het(a, b) = H_a + H_b + X - X_a - X_b,
 
-    `X` the sum over all bases. Errors of a kind are not independent. As in the error
-    model of samtools (Li, Ruan and Durbin 2008, doi:10.1101/gr.078212.108; Li 2011,
-    doi:10.1093/bioinformatics/btr509) the odds of k errors among n reads are damped,
-    which in the order of the reads is
+    `X` the sum over all bases. Without dependency `X_b = sum log(e / 3)` over the reads
+    that show b. But errors of a kind come together. As in the error model of samtools
+    (Li, Ruan and Durbin 2008, doi:10.1101/gr.078212.108; Li 2011,
+    doi:10.1093/bioinformatics/btr509) the odds of ever more errors are damped, and
+    which base is wrong is drawn once:
 
-        X = sum f log(e / 3) - (1 - f) log((n - k) / (k + 1)),
-        f = (1 - floor) * decay ** j + floor,
+        X_b = sum_k f_k log(e_k (n - k) / (k + 1)) - log(n choose K_b) - log 3,
+        f_k = (1 - floor) * decay ** j + floor,
 
-    k = 0, 1, ... the rank of the read among the n over the site that show b, the
-    strongest first, and j its rank among those of its strand; 0.83 and 0.03 at the
-    start. The second term is what it costs to choose which reads are wrong: without it
-    a heterozygote, who pays log 2 for each read, would lose at a depth of some 150.
+    k = 0, 1, ... the rank of a read among the `K_b` of the site's n reads that show b,
+    the strongest first, and j its rank among those of its strand; 0.83 and 0.03 at the
+    start. One error alone costs `log(e / 3)` as ever. (The binomial turns counts into
+    the order of the reads; without it a heterozygote, who pays log 2 for each read,
+    would lose to damped errors from a depth of 150 on.)
 
     **Arguments:** `x`, the `Column` of one site.
 
@@ -102,12 +105,12 @@ class GenotypeLikelihood(AbstractOperator):
         e = jnp.where(counts, x.error, 0.5)
         weight = jnp.where(counts, x.weight, 0)[:, None]
         share = jnp.where(counts[:, None], x.probs, 0)
-        strength = jnp.log(e / 3.0)
+        strength = jnp.log(e)
         factor, choice = self._dependency(x, counts, strength, count)
         terms = jnp.stack(
             [
                 jnp.log1p(-e),
-                strength * factor - (1.0 - factor) * choice,
+                strength * factor - choice,
                 jnp.log(0.5 * (1.0 - e) + e / 6.0),
             ]
         )
@@ -117,7 +120,7 @@ class GenotypeLikelihood(AbstractOperator):
         return sums[:, 0], sums[:, 1], sums[:, 2]
 
     def _dependency(self, x: Column, counts, strength, count: int):
-        """How much each error counts, and `log((n - k) / (k + 1))` of it."""
+        """How much each error counts, and what choosing the read and base costs."""
         dtype = strength.dtype
         site = jnp.where(counts, x.site, count)
         base = site * 4 + jnp.argmax(x.probs, axis=1).astype(x.site.dtype)
@@ -127,9 +130,10 @@ class GenotypeLikelihood(AbstractOperator):
         among = _rank(jnp.where(counts, base, 4 * count), order, 4 * count)
         depth = jax.ops.segment_sum(counts.astype(dtype), site, count + 1)[site]
         decay, floor = self.decay.value.astype(dtype), self.floor.value.astype(dtype)
+        factor = (1.0 - floor) * decay ** rank.astype(dtype) + floor
         k = among.astype(dtype)
-        choice = jnp.log(jnp.maximum(depth - k, 1.0) / (k + 1.0))
-        return (1.0 - floor) * decay ** rank.astype(dtype) + floor, choice
+        odds = jnp.log(jnp.maximum(depth - k, 1.0) / (k + 1.0))
+        return factor, (1.0 - factor) * odds + jnp.where(among == 0, _LN3, 0.0)
 
 
 def _rank(group, strength, groups: int):
