@@ -12,6 +12,7 @@ from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.operators.variants.banded_forward import banded_forward
 
 _PADDING = 7
+_SMALLEST_BLOCK = 32
 
 
 class ReadOnHaplotype(eqx.Module):
@@ -134,13 +135,14 @@ class PairHMM(AbstractOperator):
         """Scores of pairs that `chosen` makes from their indices, a block at a time.
 
         Pairs share their reads and haplotypes, so none is copied for more than one
-        block. `chosen` must take any index in `[0, pairs)`, masked or not; `dtype` is
-        that of the errors.
+        block. Few pairs are worked in smaller blocks, so that under `vmap` a sample
+        with hardly any pays less for the fullest. `chosen` must take any index in
+        `[0, pairs)`, masked or not; `dtype` is that of the errors.
         """
         pairs = mask.shape[0]
         if pairs == 0:
             return jnp.zeros(0, dtype)
-        block = min(self.block, pairs)
+        block = min(self.block, max(-(-pairs // 4), _SMALLEST_BLOCK))
         blocks = -(-pairs // block)
         real = jnp.pad(mask, (0, blocks * block - pairs)).reshape(blocks, block)
         pair = jnp.minimum(jnp.arange(blocks * block, dtype=jnp.int32), pairs - 1)
