@@ -113,8 +113,11 @@ def _structure():
     of_alleles = ["haplotype_length", "allele_mask"]
     of_alleles += ["allele_position", "allele_length"]
     shapes |= dict.fromkeys(of_alleles, (0, 4))
-    empty = {
-        name: jnp.asarray(np.zeros(shapes.get(name, (0,)), _BYTES.get(name, np.int32)))
-        for name in _AXES
-    }
-    return jax.tree.structure(IndelLoci(**empty))
+
+    def empty():
+        kind = lambda name: _BYTES.get(name, np.int32)
+        return IndelLoci(
+            **{name: jnp.zeros(shapes.get(name, (0,)), kind(name)) for name in _AXES}
+        )
+
+    return jax.tree.structure(jax.eval_shape(empty))
