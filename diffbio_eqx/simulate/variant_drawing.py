@@ -101,12 +101,7 @@ def draw_variants(
     count = rng.poisson(indel_rate * size)
     first, length, insertion = _indels(rng, bases, count, repeat_share, longest)
     deletion = insertion[:, 0] == 7
-<<<<<<< Updated upstream
     insertion = np.pad(insertion, ((0, 1), (0, 0)), constant_values=7)  # for SNVs
-=======
-    # one row more, for the SNVs
-    insertion = np.pad(insertion, ((0, 1), (0, 0)), constant_values=7)
->>>>>>> Stashed changes
 
     # SNV: 1 base each. Indel: reference allele = anchor (+ deleted bases).
     kind = np.concatenate([np.zeros(len(snvs), int), 2 - deletion.astype(int)])

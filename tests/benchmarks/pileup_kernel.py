@@ -56,7 +56,7 @@ def main() -> None:
 
     @jax.jit
     def both(values, channel, start, scale):
-        total = lambda v: (window_add(v, channel, start, length, CHANNELS) ** 2 * scale)
+        total = lambda v: window_add(v, channel, start, length, CHANNELS) ** 2 * scale
         return jax.value_and_grad(lambda v: total(v).sum())(values)
 
     expected = _loop(values, channel, start, length)

@@ -13,7 +13,11 @@ def simulated_samples(count: int, length: int, depth: float) -> list[AlignedRead
     samples = []
     for seed in range(count):
         genome = simulate_genome(length, seed=seed, snv_rate=4e-3, indel_rate=4e-3)
-        reads = simulate_reads(genome, ReadOptions(coverage=depth, insert_mean=300.0, insert_sd=30.0), seed=seed)
+        reads = simulate_reads(
+            genome,
+            ReadOptions(coverage=depth, insert_mean=300.0, insert_sd=30.0),
+            seed=seed,
+        )
         mapped = np.flatnonzero(
             ((reads.flag & 4) == 0) & (reads.start >= 0) & (reads.end <= length)
         )
@@ -35,8 +39,6 @@ def _texts(reads: SimulatedReads, rows: np.ndarray) -> list[str]:
     texts = []
     for row in rows:
         span = slice(reads.cigar_begin[row], reads.cigar_begin[row + 1])
-        pairs = zip(
-            reads.cigar_length[span], reads.cigar_operation[span], strict=True
-        )
+        pairs = zip(reads.cigar_length[span], reads.cigar_operation[span], strict=True)
         texts.append("".join(f"{size}{'MIDNSHP=X'[op]}" for size, op in pairs))
     return texts

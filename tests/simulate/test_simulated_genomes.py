@@ -135,15 +135,9 @@ def test_wrong_arguments_are_named(arguments, words):
         simulate_genome(**{"reference": 1000, "seed": 0, **arguments})
 
 
-<<<<<<< Updated upstream
 def test_a_genome_may_be_without_indels_or_without_any_variant():
     only = simulate_genome(2000, seed=1, snv_rate=5e-3, indel_rate=0.0)
     assert len(only.variants) > 0 and only.variants.is_snv.all()
     none = simulate_genome(2000, seed=1, snv_rate=0.0, indel_rate=0.0)
     assert len(none.variants) == 0
     assert all((h.bases == none.reference).all() for h in none.haplotypes)
-=======
-def test_a_genome_without_any_indel():
-    genome = simulate_genome(2000, seed=0, snv_rate=0.01, indel_rate=0.0)
-    assert len(genome.variants.start) > 5
->>>>>>> Stashed changes
