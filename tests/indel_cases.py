@@ -10,7 +10,14 @@ from diffbio_eqx.data.cigar import parse_cigars, rows_from_alignments
 from diffbio_eqx.data.indel_candidates import IndelRule, propose_loci
 from diffbio_eqx.operators.variants.indel_likelihood import IndelEvidence
 
-RULE = IndelRule(flank=24, segment_rows=56, haplotype_columns=80, near_distance=20)
+# Alleles that reads show, and no others; repeat neighbours have tests of their own.
+RULE = IndelRule(
+    flank=24,
+    segment_rows=56,
+    haplotype_columns=80,
+    near_distance=20,
+    repeat_neighbours=False,
+)
 
 
 def random_reference(length=200, seed=0):
@@ -122,3 +129,12 @@ def evidence(rows, loci, extra, extra_qualities, dtype=np.float32):
             jnp.ones(len(loci.segment_read), dtype),
         )
     )
+
+
+def unmodelled_fit(x, band, unmodelled):
+    """NumPy: the score of each segment on a haplotype that is no candidate (P,)."""
+    errors = np.asarray(x.errors, np.float64)
+    real = np.asarray(x.loci.segment_source) != -1
+    errors = np.where(real, errors, 0.5)
+    fit = (1 - errors) * np.log(1 - errors) + errors * np.log(errors / 3)
+    return (fit * real).sum(1) - np.log(band) - unmodelled * np.log(10) / 10

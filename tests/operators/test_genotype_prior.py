@@ -42,6 +42,20 @@ def test_diploid_prior_sums_to_one_in_the_stated_shares(reference):
         assert np.ptp(prior[kind == k]) < 1e-9
 
 
+@pytest.mark.parametrize("second", [0.1, 0.5, 1.0])
+def test_second_is_the_share_of_heterozygotes_with_two_alternatives(second):
+    theta = 0.02
+    model = GenotypePrior(theta, second=second)
+    prior = np.exp(model(jnp.int32(0)).astype(float))
+    kind = kinds(0)
+    np.testing.assert_allclose(prior.sum(), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(prior[kind == 2].sum(), theta * second, rtol=1e-5)
+    np.testing.assert_allclose(prior[kind == 1].sum(), theta, rtol=1e-5)
+    np.testing.assert_allclose(prior[kind == 3].sum(), theta / 2, rtol=1e-5)
+    gradient = jax.grad(lambda m: m(jnp.int32(0))[kind == 2].sum())(model)
+    assert np.isfinite(gradient.second.raw) and abs(gradient.second.raw) > 0
+
+
 def test_haploid_prior_knows_four_alleles_only():
     prior = np.asarray(GenotypePrior(0.01, ploidy=1)(jnp.int32(2)))
     same = GENOTYPES[:, 0] == GENOTYPES[:, 1]
@@ -62,6 +76,8 @@ def test_flat_prior_gives_every_possible_genotype_the_same(ploidy, count):
 def test_settings_out_of_range_are_named():
     with pytest.raises(ValueError, match="theta"):
         GenotypePrior(0.0)
+    with pytest.raises(ValueError, match="second"):
+        GenotypePrior(second=1.5)
     with pytest.raises(ValueError, match="ploidy"):
         GenotypePrior(ploidy=3)
 

@@ -11,6 +11,7 @@ from indel_cases import (
     plain,
     propose,
     random_reference,
+    unmodelled_fit,
 )
 
 from diffbio_eqx.data.indel_padding import pad_loci
@@ -24,7 +25,7 @@ from diffbio_eqx.operators.variants.pair_hmm import PairHMM
 REFERENCE = random_reference(seed=4)
 CAPACITY = {"loci": 2, "segments": 24, "pairs": 60, "near": 9, "near_pairs": 88}
 SITES = np.array([40, 93, 98, 101, 108])
-LIKELIHOOD = IndelLikelihood(PairHMM(band=16, block=8))
+LIKELIHOOD = IndelLikelihood(PairHMM(band=16, block=8), unmodelled=80.0)
 BASE = ((REFERENCE + 1) % 4).astype(np.uint8)
 rescore = eqx.filter_jit(HaplotypeRescoring(LIKELIHOOD))
 
@@ -121,6 +122,7 @@ def test_equals_scores_of_haplotypes_written_out():
     out = rescore(x)
     loci = x.evidence.loci
     raw = np.asarray(x.scores.segment_allele, np.float64)
+    lowest = unmodelled_fit(x.evidence, band=16, unmodelled=80.0)
     for near in range(4):
         site = int(loci.near_site[near])
         position = int(SITES[site])
@@ -141,7 +143,8 @@ def test_equals_scores_of_haplotypes_written_out():
         total = np.zeros(4)
         for segment in np.asarray(loci.near_pair_segment)[mine]:
             scores = np.array([*raw[segment, :2], *new[segment, :2]])
-            lost = 10**-4.5
+            scores = np.logaddexp(scores, lowest[segment])
+            lost = 10**-6.0
             scores = np.log((1 - lost) * np.exp(scores - scores.max()) + lost)
             for k, (a, b) in enumerate([(0, 1), (2, 1), (0, 3), (2, 3)]):
                 total[k] += np.logaddexp(scores[a], scores[b]) - np.log(2)

@@ -12,6 +12,7 @@ from indel_cases import (
     plain,
     propose,
     random_reference,
+    unmodelled_fit,
     with_deletion,
     with_insertion,
 )
@@ -34,8 +35,8 @@ def evaluate(x):
     return operator()(x)
 
 
-def operator():
-    return IndelLikelihood(PairHMM(band=16, block=8))
+def operator(unmodelled=80.0):
+    return IndelLikelihood(PairHMM(band=16, block=8), unmodelled=unmodelled)
 
 
 def case(kind="het", dtype=np.float32, mapping_quality=60):
@@ -65,7 +66,7 @@ def test_the_best_genotype_is_the_simulated_one(kind, expected):
 def test_equals_plain_sums_over_reads():
     x = case("compound")
     size = x.weight.shape[0]
-    quality = np.resize([60, 3, 20, 0, 60, 50, 9, 30], size)
+    quality = np.resize([90, 3, 20, 0, 60, 50, 9, 30], size)
     weight = jnp.linspace(0.2, 1.0, size)
     x = eqx.tree_at(
         lambda x: (x.weight, x.mapping_quality),
@@ -74,10 +75,11 @@ def test_equals_plain_sums_over_reads():
     )
     scores = evaluate(x)
     raw = np.asarray(scores.segment_allele, np.float64)
+    lowest = unmodelled_fit(x, band=16, unmodelled=80.0)
     diploid, haploid = np.zeros(10), np.zeros(4)
     for segment in np.flatnonzero(np.asarray(x.loci.segment_mask)):
-        score = raw[segment, :3]
-        lost = 10 ** (-min(45, int(quality[segment])) / 10)
+        score = np.logaddexp(raw[segment, :3], lowest[segment])
+        lost = 10 ** (-min(60, int(quality[segment])) / 10)
         score = np.log((1 - lost) * np.exp(score - score.max()) + lost)
         haploid[:3] += float(weight[segment]) * score
         for k, (a, b) in enumerate(GENOTYPE_ALLELES):
@@ -98,6 +100,57 @@ def test_support_counts_informative_reads():
     lost = evaluate(case("het", mapping_quality=0))
     assert (np.asarray(lost.support[0]) < 1e-6).all()
     np.testing.assert_allclose(lost.diploid[0, :3], 0.0, atol=1e-4)
+
+
+def foreign_case(dtype=np.float32):
+    """Three reads of a deletion, and one that shares no haplotype (the last)."""
+    reads = [with_deletion(REFERENCE, 100, 3, 71 + 3 * k, 50) for k in range(3)]
+    start, cigar, bases = plain(REFERENCE, 80, 50)
+    wrong = [(int(b) + 2 * (k % 5 in (1, 2))) % 4 for k, b in enumerate(bases)]
+    rows = make_rows([*reads, (start, cigar, wrong)])
+    loci, extra, quality, _ = propose(rows, REFERENCE)
+    x = evidence(rows, pad_loci(loci, CAPACITY), extra, quality, dtype)
+    return x, loci.segment_read.tolist().index(3)
+
+
+def told(model, x, scores):
+    """(P,): how much each segment tells the reference from the deletion, nats."""
+    relative = model.with_mapping(
+        scores.segment_allele,
+        x.loci.allele_mask[x.loci.segment_locus] & x.loci.segment_mask[:, None],
+        x.mapping_quality,
+        model.lowest_fit(x),
+    )
+    return np.abs(np.asarray(relative[:, 0] - relative[:, 1]))
+
+
+def test_a_read_that_fits_no_haplotype_says_nearly_nothing():
+    x, foreign = foreign_case()
+    scores = evaluate(x)
+    raw = np.asarray(scores.segment_allele)
+    lowest = np.asarray(operator().lowest_fit(x))
+    np.testing.assert_allclose(lowest, unmodelled_fit(x, 16, 80.0), rtol=1e-5)
+    # It is far below what qualities promise on both, and still prefers one of them.
+    assert raw[foreign, :2].max() < lowest[foreign] - 50
+    assert abs(raw[foreign, 0] - raw[foreign, 1]) > 1.0
+    speaks = told(operator(), x, scores)
+    assert speaks[foreign] < 1e-3
+    real = np.flatnonzero(np.asarray(x.loci.segment_mask))
+    assert (speaks[real[real != foreign]] > 2.0).all()
+    # Where the penalty is out of reach it counts like any other read.
+    assert told(operator(1000.0), x, scores)[foreign] > 1.0
+    # It is in the depth, and in no allele's support.
+    np.testing.assert_allclose(scores.support[0, :2], [0, 3], atol=0.01)
+    assert scores.depth[0] == 4
+
+
+def test_reads_say_more_the_larger_the_penalty():
+    x, foreign = foreign_case()
+    scores = evaluate(x)
+    speaks = [told(operator(p), x, scores) for p in (1.0, 20.0, 80.0, 1000.0)]
+    others = np.asarray(x.loci.segment_mask)
+    assert (np.diff(np.array(speaks)[:, others], axis=0) > -1e-5).all()
+    assert np.ptp(np.array(speaks)[:, foreign]) > 0.1
 
 
 def test_padding_and_windows_without_loci():
@@ -176,6 +229,7 @@ def test_gradients_are_central_differences_in_float64(kind):
             _, forward = jax.jvp(value, (at,), (direction,))
             np.testing.assert_allclose(forward, got, rtol=1e-8)
         assert float(jnp.abs(gradient[1].mapping_cap.raw)) == 0.0
+        assert float(jnp.abs(gradient[1].unmodelled.raw)) > 0
         assert float(jnp.abs(gradient[1].gaps.extension.raw)) > 0
 
 
@@ -189,6 +243,8 @@ def test_vmap_over_samples_equals_calls():
         assert tree_allclose(one, model(x), rtol=1e-4, atol=1e-4)
 
 
-def test_the_cap_is_checked():
+def test_settings_out_of_range_are_named():
     with pytest.raises(ValueError, match="mapping_cap"):
         IndelLikelihood(mapping_cap=-1.0)
+    with pytest.raises(ValueError, match="unmodelled"):
+        IndelLikelihood(unmodelled=0.0)
