@@ -14,9 +14,9 @@ def with_repeat_neighbours(
 
     Repeats mutate by whole units, and an aligner often hides the second allele of a
     sample in clips and mismatches. An allele is in a repeat if what it inserts or
-    deletes is copies of a unit of at most 8 bases, and the reference has at least one
-    copy beside it. New alleles have support 0, and stay within the repeat and
-    `max_length`. Work is a step per allele, not per read.
+    deletes is copies of a unit of at most 8 bases, of which the reference holds two in
+    a row (one beside an insertion). New alleles have support 0, and stay within the
+    repeat and `max_length`. Work is a step per allele, not per read.
     """
     known = set(zip(alleles.position.tolist(), alleles.length.tolist(), strict=True))
     new: list[tuple[int, int, np.ndarray, int, int]] = []
@@ -30,12 +30,12 @@ def with_repeat_neighbours(
             sequence = alleles.inserted[row, :length]
         unit = _unit(sequence)
         copies = (span_end - position) // unit if unit else 0
-        if not copies:
+        if copies < (2 if length < 0 else 1):
             continue
         for other in (length - unit, length + unit):
             other += 0 if other else (unit if length < 0 else -unit)
-            whole = -other // unit <= copies and other <= max_length
-            if not whole or (position, other) in known:
+            fits = -other // unit <= copies and abs(other) <= max_length
+            if not fits or (position, other) in known:
                 continue
             known.add((position, other))
             added = np.tile(reference[at : at + unit], max(other, 0) // unit)
