@@ -74,7 +74,8 @@ def may_import(user: tuple[str, ...], used: tuple[str, ...]) -> bool:
         return False
     if here == there:
         field = used[1] if len(used) > 2 else None  # operators.<field>.<module>
-        return here != "operators" or field in (None, "base", user[1])
+        shared = field is None or not (PACKAGE / "operators" / field).is_dir()
+        return here != "operators" or shared or field == user[1]
     if here in SIDE_DOORS:
         return there in SIDE_DOORS[here]
     if there in SIDE_DOORS:
