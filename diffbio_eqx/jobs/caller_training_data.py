@@ -17,7 +17,8 @@ from diffbio_eqx.io.fasta import Fasta
 from diffbio_eqx.io.regions import parse_region
 from diffbio_eqx.io.vcf_reader import check_reference_alleles, read_vcf
 from diffbio_eqx.jobs.calling_windows import HALO, WindowSample, window_sample
-from diffbio_eqx.jobs.labelling import LabelAudit, label_window, truth_sets
+from diffbio_eqx.jobs.label_audit import LabelAudit
+from diffbio_eqx.jobs.labelling import label_window, truth_sets
 
 _FEWEST = 10
 _LARGEST, _SMALLEST = 100_000, 2_000
@@ -91,9 +92,9 @@ def load_training_data(
 ) -> TrainingData:
     """Read everything, label every candidate, split the windows by region.
 
-    Windows are at most 100 kb, and shorter where the confident regions are small, so
-    that there are at least ten. Of every five neighbours three train, one validates
-    and one is held back for the report.
+    Windows are at most 100 kb, and shorter where there are few confident bases, so
+    that there are at least ten; those without any are left out. Of every five
+    neighbours three train, one validates and one is held back for the report.
 
     **Raises** `ValueError` if there are too few confident bases or labelled variants.
     """
@@ -105,12 +106,14 @@ def load_training_data(
     check_reference_alleles(records, fasta.text, truth)
     audit = LabelAudit()
     sets = truth_sets(records, fasta, regions, audit)
-    covered = sum(int(r.end.max() - r.start.min()) for r in regions.values())
+    covered = sum(inside.size for inside in regions.values())
     size = int(np.clip(covered // _FEWEST, _SMALLEST, _LARGEST))
     windows = []
     for contig, inside in regions.items():
         first, last = int(inside.start.min()), int(inside.end.max())
         for part in source.windows(contig, first, last, size=size, halo=HALO):
+            if not len(inside.clipped(part.start, part.end)):
+                continue
             exact = window_sample(
                 fasta, size + 2 * HALO, contig, part.start, part.end, part.rows
             )
