@@ -41,9 +41,10 @@ def call(
         str | None,
         typer.Option("--from", help="Checkpoint to start from, instead of untrained."),
     ] = None,
-    adapt: Annotated[str, typer.Option(help="What to train; only 'all' so far.")] = (
-        "all"
-    ),
+    adapt: Annotated[
+        str,
+        typer.Option(help="What to train: all, or front-end (not the classifier)."),
+    ] = "all",
     region: Annotated[
         str | None, typer.Option(help="Only here: chr20 or chr20:1000-2000.")
     ] = None,
@@ -69,7 +70,7 @@ def call(
         diffbio-eqx call demo/reads.bam --reference demo/reference.fa \\
             --checkpoint model.eqx -o calls.vcf.gz
     """
-    _check(start, adapt, output)
+    _check(start)
     keep_compiled_programs()
     from diffbio_eqx.io.read_filters import ReadFilters
     from diffbio_eqx.jobs.train_caller import train_caller
@@ -83,6 +84,7 @@ def call(
         region=region,
         sample=sample,
         checkpoint=start,
+        adapt=adapt,
         steps=steps,
         seed=seed,
         filters=ReadFilters(min_mapping_quality=min_mapping_quality),
@@ -91,8 +93,8 @@ def call(
     say(str(report))
 
 
-def _check(start: str | None, adapt: str, output: Path) -> None:
-    """Wrong choices are refused before the work, not after it."""
+def _check(start: str | None) -> None:
+    """A wrong start is refused before the work, not after it."""
     if start == "pretrained":
         fail(
             "--from",
@@ -102,17 +104,3 @@ def _check(start: str | None, adapt: str, output: Path) -> None:
         )
     if start is not None and not Path(start).is_file():
         fail("--from", expected="a checkpoint file", got=f"{start!r}, not found")
-    if adapt != "all":
-        fail(
-            "--adapt",
-            expected="'all'",
-            got=f"{adapt!r}, which is not in this version yet",
-            hint="leave the option out",
-        )
-    if not output.parent.is_dir():
-        fail(
-            "folder of the output file",
-            expected="a folder that exists",
-            got=repr(str(output.parent)),
-            hint="create it first",
-        )

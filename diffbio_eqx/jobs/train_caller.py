@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import optax
 
+from diffbio_eqx._checks import require, require_choice
 from diffbio_eqx.checkpoint import load, save
 from diffbio_eqx.jobs.caller_training_data import (
     LabelledWindow,
@@ -24,6 +25,7 @@ from diffbio_eqx.pipelines.variant_calling import (
 from diffbio_eqx.relax import set_mode
 from diffbio_eqx.train import fit
 from diffbio_eqx.train.result import FitResult
+from diffbio_eqx.train.trainable import trainable_spec
 
 _LEARNING_RATE = 0.002
 _EVIDENCE = 1.645  # one-sided 5 % of a normal deviate
@@ -71,6 +73,7 @@ def train_caller(
     region: str | None = None,
     sample: str | None = None,
     checkpoint: str | os.PathLike | None = None,
+    adapt: str = "all",
     steps: int = 300,
     seed: int = 0,
     learning_rate: float = _LEARNING_RATE,
@@ -92,13 +95,23 @@ def train_caller(
 
     **Arguments:** `truth` a VCF with genotypes, `confident` a BED of the regions in
     which it is complete; `region` limits both; `checkpoint`, a model to start from;
-    `learning_rate` multiplies the natural step of every parameter, and decays to 0 by
-    a cosine.
+    `adapt`, what is trained: "all", or "front-end", which leaves the classifier as it
+    is (few labels are enough for the rest); `learning_rate` multiplies the natural
+    step of every parameter, and decays to 0 by a cosine.
 
     **Returns** a `TrainingReport`; the model is saved to `output` in mode hard.
 
     **Raises** `ValueError` for input that cannot be right.
     """
+    require_choice("adapt", adapt, ("all", "front-end"))
+    _check_folder(output)
+    start = load(checkpoint) if checkpoint else create_variant_calling_pipeline()
+    require(
+        isinstance(start, VariantCallingPipeline),
+        "checkpoint to start from",
+        expected="a variant calling pipeline",
+        got=type(start).__name__,
+    )
     data = load_training_data(
         reads,
         reference,
@@ -108,7 +121,6 @@ def train_caller(
         sample=sample,
         filters=filters,
     )
-    start = load(checkpoint) if checkpoint else create_variant_calling_pipeline()
     start = set_mode(start, "straight_through")
     judge = GenotypeErrors(data.of("validation"))
     batches = [window.batch for window in _shuffled(data.of("train"), seed)]
@@ -120,6 +132,7 @@ def train_caller(
         optax.adam(schedule),
         key=jax.random.key(seed),
         steps=steps,
+        trainable=_trainable(start, adapt),
         validation=judge,
         progress=progress,
     )
@@ -130,6 +143,7 @@ def train_caller(
     metadata = {
         "trained_on": {"reads": os.path.basename(reads), "sample": data.sample},
         "accepted": accepted,
+        "adapt": adapt,
         "steps": steps,
         "seed": seed,
         "split": [
@@ -205,6 +219,27 @@ def score_held_back(model: VariantCallingPipeline, data: TrainingData) -> Varian
         for contig, inside in data.regions("held back").items()
     }
     return score_variants(data.truth, records, data.fasta.text, regions=regions)
+
+
+def _trainable(model: VariantCallingPipeline, adapt: str):
+    """Which leaves are trained: all, or all but the classifier's."""
+    spec = trainable_spec(model)
+    if adapt == "all" or model.classifier is None:
+        return spec
+    fixed = jax.tree.map(lambda _: False, spec.classifier)
+    return eqx.tree_at(lambda m: m.classifier, spec, fixed)
+
+
+def _check_folder(output: str | os.PathLike) -> None:
+    """A model that cannot be written is noticed before it is trained."""
+    folder = os.path.dirname(os.path.abspath(output))
+    require(
+        os.path.isdir(folder),
+        "folder of the output file",
+        expected="a folder that exists",
+        got=repr(folder),
+        hint="create it first",
+    )
 
 
 def _wrong_genotypes(model, batch):

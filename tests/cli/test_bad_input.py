@@ -280,7 +280,7 @@ def test_confident_regions_of_other_contigs(train, simulation, tmp_path):
         (["--from", "pretrained"], "not in this version"),
         (["--from", "no.eqx"], "no.eqx"),
         ([], "10000 confident bases"),
-        (["--adapt", "front-end"], "not in this version"),
+        (["--adapt", "back-end"], "'front-end'"),
     ],
 )
 def test_training_options_that_cannot_be(train, options, word):
