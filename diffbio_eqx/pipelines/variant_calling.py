@@ -41,7 +41,11 @@ from diffbio_eqx.operators.variants.indel_likelihood import (
 )
 from diffbio_eqx.operators.variants.window_features import FEATURES, WindowFeatures
 from diffbio_eqx.operators.window_add import add_by_base
-from diffbio_eqx.pipelines.variant_evidence import gather_columns, gather_segments
+from diffbio_eqx.pipelines.variant_evidence import (
+    gather_columns,
+    gather_segments,
+    without_padding,
+)
 
 DELETION = 5
 SECOND_INDEL = 0.14
@@ -55,7 +59,8 @@ class VariantCallingPipelineConfig:
     - `reference_length`: of every sample, checked at the call; None takes any.
     - `num_classes`: 3 (ref / SNP / indel) or 2 (ref / variant).
     - `quality_threshold`, `mapping_quality_threshold`: lowest Phred that counts; the
-      defaults are bcftools' (every base of quality 1 and more, every read).
+      defaults are bcftools' (a base counts from quality 1 on, and so must its read:
+      one of mapping quality 0 says nothing about this place).
     - `pileup_window_size` (odd), `classifier_hidden_dim`: of the classifier.
     - `use_quality_weights`: whether a base adds `1 - e` to the pileup, or 1. The
       genotype likelihoods use the error of each base in either case.
@@ -66,7 +71,7 @@ class VariantCallingPipelineConfig:
     reference_length: int | None = None
     num_classes: int = 3
     quality_threshold: float = 1.0
-    mapping_quality_threshold: float = 0.0
+    mapping_quality_threshold: float = 1.0
     pileup_window_size: int = 11
     classifier_hidden_dim: int = 64
     use_quality_weights: bool = True
@@ -187,6 +192,7 @@ class VariantCallingPipeline(eqx.Module):
 
     def evaluate(self, sample: AlignedReads) -> VariantCallingResult:
         """The call itself, for a window of any length."""
+        sample = without_padding(sample)
         weight, errors = self._weights(sample), self._base_errors(sample)
         counts = self._counts(sample, weight, errors)
         features = self.features((counts, sample.reference))
@@ -206,6 +212,7 @@ class VariantCallingPipeline(eqx.Module):
 
     def window_features(self, sample: AlignedReads) -> Float[Array, "length 17"]:
         """What the classifier sees of each position of a window."""
+        sample = without_padding(sample)
         weight, errors = self._weights(sample), self._base_errors(sample)
         return self.features((self._counts(sample, weight, errors), sample.reference))
 
@@ -222,6 +229,7 @@ class VariantCallingPipeline(eqx.Module):
         Returns it with the (weighted) number of bases. The weights of bases are held
         fixed, and mapping errors left out: this is what calibrates the error curve.
         """
+        sample = without_padding(sample)
         weight = lax.stop_gradient(self._weights(sample))
         weight = jnp.where(sample.bases < 4, weight, 0)
         errors = self.error_curve(sample.qualities)
@@ -238,6 +246,7 @@ class VariantCallingPipeline(eqx.Module):
         `features` of the window feed the classifier; without a classifier they are
         not needed.
         """
+        sample = without_padding(sample)
         evidence = gather_segments(sample, self.quality_filter, self.error_curve)
         scores = self.indel_likelihood(evidence)
         indels = self._indels(sample, scores, features)
