@@ -51,7 +51,7 @@ def call(
     sample: Annotated[
         str | None, typer.Option(help="Which sample, if the reads hold several.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 300,
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 150,
     seed: Annotated[int, typer.Option(help="Order of the windows.")] = 0,
     min_mapping_quality: Annotated[
         int, typer.Option(help="Leave out reads mapped worse than this (Phred).")

@@ -1,5 +1,7 @@
 """The bases that speak for the candidates of a window, with errors and weights."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -13,6 +15,26 @@ from diffbio_eqx.operators.reads.error_curve import (
 from diffbio_eqx.operators.reads.quality_filter import QualityFilter
 from diffbio_eqx.operators.variants.genotype_likelihood import Column
 from diffbio_eqx.operators.variants.indel_likelihood import IndelEvidence
+
+
+def without_padding(sample: AlignedReads) -> AlignedReads:
+    """`sample` with zeros where floating numbers stand in padding.
+
+    Padding may hold NaN; no value and no gradient shall see it. Whole numbers have no
+    NaN, so that a sample from a file stays as it is.
+    """
+    real = (sample.bases < 7) & sample.read_mask[:, None]
+    floating = lambda x: x is not None and jnp.issubdtype(x.dtype, jnp.floating)
+    keep = {
+        "qualities": real,
+        "mapping_quality": sample.read_mask,
+        "base_probs": real[..., None],
+    }
+    fields = {name: getattr(sample, name) for name in keep}
+    clean = {
+        name: jnp.where(keep[name], x, 0) for name, x in fields.items() if floating(x)
+    }
+    return dataclasses.replace(sample, **clean)
 
 
 def gather_columns(
