@@ -249,7 +249,7 @@ def _reference_codes(rows: ReadRows, reference, reference_length) -> np.ndarray:
     row, column = np.nonzero(rows.bases < 4)
     index = (rows.start[row] + column) * 4 + rows.bases[row, column]
     inside = (index >= 0) & (index < 4 * length)
-    weight = 1.0 - 10.0 ** (-rows.qualities[row, column] / 10.0)
+    weight = 1.0 - 10.0 ** (rows.qualities[row, column] / -10.0)
     counts = np.bincount(index[inside], weight[inside], 4 * length).reshape(-1, 4)
     return np.where(counts.any(1), counts.argmax(1), UNKNOWN).astype(np.uint8)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from calling_cases import (
+    CAPACITY,
     DELETED,
     GENOTYPES,
     NEAR,
@@ -16,6 +17,7 @@ from calling_cases import (
     arrays,
     called_genotypes,
     mixed_sample,
+    padded,
     poisoned,
     simple_capacity,
     simple_sample,
@@ -107,13 +109,13 @@ def test_forms_of_input_agree(result):
     reverse = np.arange(20) % 3 == 0
     common = dict(reference=REFERENCE, cigar=cigar, reverse=reverse)
     codes = build(reads, **common)
+    assert tree_allclose(padded(codes, CAPACITY), mixed_sample(whole=True))
     onehot = build(np.eye(4)[reads], **common)
     assert onehot.base_probs is None and tree_allclose(codes, onehot)
     soft = build(0.99999 * np.eye(4)[reads] + 0.0000025, **common)
     assert soft.base_probs.shape == (20, codes.bases.shape[1], 4)
-    hard_calls = called_genotypes(call(PIPELINE, codes).calls.substitutions)
-    assert hard_calls == called_genotypes(result.calls.substitutions)
-    assert called_genotypes(call(PIPELINE, soft).calls.substitutions) == hard_calls
+    expected = called_genotypes(result.calls.substitutions)
+    assert called_genotypes(call(PIPELINE, soft).calls.substitutions) == expected
 
 
 def test_gradients_reach_soft_bases():
@@ -158,6 +160,7 @@ def test_untrained_output_does_not_depend_on_the_key():
     assert eqx.tree_equal(call(PIPELINE, sample), results[0])
 
 
+@pytest.mark.slow
 def test_jit_equals_eager_and_modes_agree_on_whole_qualities(result):
     sample = mixed_sample(whole=True)
     assert tree_allclose(PIPELINE(sample), result, rtol=1e-4, atol=1e-4)
@@ -193,7 +196,10 @@ def test_samples_of_other_lengths_are_refused_by_name():
     with pytest.raises(ValueError, match=r"100 bases .* got 160 bases"):
         pipeline(mixed_sample())
     short = AlignedReads.from_arrays(
-        np.zeros((1, 5), int), np.zeros(1, int), np.full((1, 5), 30), reference=[0] * 99
+        np.zeros((1, 5), int),
+        np.zeros(1, int),
+        np.full((1, 5), 9.5),
+        reference=[0] * 99,
     )
     with pytest.raises(ValueError, match="reference"):
         dbx.stack([mixed_sample(pad=False), short])
@@ -252,6 +258,7 @@ def test_a_class_correction_is_added_to_each_of_its_genotypes(result):
         assert tree_allclose(before.log_likelihood, after.log_likelihood)
 
 
+@pytest.mark.slow
 def test_two_classes_join_all_variants(result):
     two = call(create_variant_calling_pipeline(num_classes=2), mixed_sample(whole=True))
     assert two.logits.shape == (160, 2)
@@ -267,6 +274,7 @@ def test_haploid_genotypes_only():
         assert len(genotype) and (genotype[:, 0] == genotype[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_a_flat_prior_calls_the_best_likelihood():
     pipeline = create_variant_calling_pipeline(theta=None, indel_theta=None)
     for calls in jax.tree.leaves(
@@ -283,8 +291,7 @@ def test_surgery_by_the_documented_names(result):
     )
     counted = np.asarray(sample.bases < 4) & np.asarray(sample.read_mask)[:, None]
     expected = (counted & (np.asarray(sample.qualities) >= 30)).sum()
-    flat = eqx.tree_at(lambda p: p.config, strict, strict.config)
-    weights = flat._weights(sample)
+    weights = strict._weights(sample)
     assert float(jnp.where(sample.bases < 4, weights, 0).sum()) == expected
     fewer = call(strict, sample)
     assert fewer.counts.counts.sum() < 0.5 * result.counts.counts.sum()
@@ -296,6 +303,7 @@ def test_surgery_by_the_documented_names(result):
     )
 
 
+@pytest.mark.slow
 def test_quality_weights_can_be_left_out():
     sample = mixed_sample(whole=True)
     plain = call(create_variant_calling_pipeline(use_quality_weights=False), sample)
@@ -308,7 +316,7 @@ def test_quality_weights_can_be_left_out():
     [
         ({"num_classes": 4}, "num_classes"),
         ({"reference_length": 0}, "reference_length"),
-        ({"classifier_hidden_dim": 2.5}, "classifier_hidden_dim"),
+        ({"classifier_hidden_dim": 0}, "classifier_hidden_dim"),
         ({"pileup_window_size": 10}, "window_size must be odd"),
         ({"ploidy": 3}, "ploidy"),
         ({"theta": -1.0}, "theta"),
