@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from diffbio_eqx.data.intervals import Intervals
@@ -122,7 +123,7 @@ def _plots(out: Path, report: TrainingReport, reads: SimulatedReads) -> None:
     counts = np.bincount(reads.qualities[real], minlength=256)[phred]
     wrong = np.bincount(reads.qualities[real & reads.wrong], minlength=256)[phred]
     seen = counts >= 1000
-    learned = np.asarray(report.fit.model.error_curve(phred.astype(np.float32)))
+    learned = np.asarray(report.fit.model.error_curve(jnp.asarray(phred)))
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(phred, 10.0 ** (-phred / 10), "--", color="0.6", label="as reported")

@@ -56,7 +56,7 @@ class TrainingReport:
             [
                 self.audit,
                 self.before.table("untrained"),
-                *self.after.table("trained").splitlines()[1:],
+                *self.after.table("trained  ").splitlines()[1:],
                 self.reason,
                 f"written to {self.output}",
             ]
