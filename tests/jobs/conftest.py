@@ -29,7 +29,13 @@ def simulation(genome, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def run(simulation, tmp_path_factory):
+def large_axes():
+    """Instead of rounding capacities: width 128, all other axes multiples of 4096."""
+    return lambda size, step: 128 if step == 32 else -(-int(size) // 4096) * 4096
+
+
+@pytest.fixture(scope="session")
+def run(simulation, large_axes, tmp_path_factory):
     """`run(name, **options)`: the path of the calls and the summary, made once each.
 
     Axes are padded to one large size, so that most runs share one compiled program.
@@ -38,7 +44,6 @@ def run(simulation, tmp_path_factory):
     from diffbio_eqx.jobs.call import call_variants
 
     folder = tmp_path_factory.mktemp("calls")
-    large = lambda size, step: 128 if step == 32 else -(-int(size) // 4096) * 4096
 
     @functools.cache
     def call(name="calls.vcf.gz", reads=None, **options):
@@ -49,7 +54,7 @@ def run(simulation, tmp_path_factory):
         source = simulation.reads if reads is None else reads
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("error")
-            patch.setattr(calling_capacities, "_rounded", large)
+            patch.setattr(calling_capacities, "_rounded", large_axes)
             summary = call_variants(source, simulation.reference, output, **options)
         return output, summary
 

@@ -7,6 +7,7 @@ import pytest
 from call_files import bcftools, body, coverage_of, records_of
 from sam_files import write_sam
 
+from diffbio_eqx.jobs import calling_capacities
 from diffbio_eqx.jobs.call import call_variants
 
 pysam = pytest.importorskip("pysam")
@@ -136,6 +137,12 @@ def test_indels_are_left_aligned_and_trimmed(run, simulation, tmp_path):
     key = lambda lines: [line.split("\t")[:5] for line in lines]
     assert key(body(out)) == key(body(run()[0]))
     assert len(indels_left_aligned(run()[0])) > 15
+
+
+@pytest.fixture(autouse=True)
+def one_shape(monkeypatch, large_axes):
+    """Files made here share the programs of the simulated genome."""
+    monkeypatch.setattr(calling_capacities, "_rounded", large_axes)
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,20 @@ from diffbio_eqx.data.sample_building import pad_sample
 from diffbio_eqx.simulate.columns import simulate_simple
 
 GENOTYPES = np.array([(a, b) for b in range(4) for a in range(b + 1)])
-REFERENCE = np.random.default_rng(11).integers(0, 4, 160).astype(np.uint8)
+REFERENCE = np.random.default_rng(11).integers(0, 4, 200).astype(np.uint8)
 SNV, DELETED, NEAR = 40, 101, 120  # het SNV, 3 deleted bases from here, SNV beside them
 CAPACITY = SampleSizes(
-    reads=24,
+    reads=28,
     width=96,
     extra=256,
     events=16,
-    sites=8,
+    sites=12,
     entries=128,
     loci=2,
-    segments=24,
-    pairs=56,
-    near=4,
-    near_pairs=48,
+    segments=28,
+    pairs=64,
+    near=8,
+    near_pairs=112,
 )
 
 
@@ -34,39 +34,42 @@ def padded(sample, capacity):
     return jax.tree.map(jnp.asarray, pad_sample(host, capacity))
 
 
-def arrays(seed=0, alternatives=(SNV, NEAR)):
+def arrays(seed=0):
     """`reads, positions, quality, cigar`: a SNV, and a deletion with a SNV beside it.
 
-    Every second read is of the other haplotype. Qualities are distinct and no whole
-    numbers; some reads begin with clipped bases.
+    Every second read is of the other haplotype. It is aligned as a mapper does it: with
+    few bases beyond the deletion these are mismatches, or clipped. Qualities are
+    distinct and no whole numbers.
     """
     rng = np.random.default_rng(seed)
     other = REFERENCE.copy()
-    for at in alternatives:
+    for at in (SNV, NEAR):
         other[at] = (other[at] + 1) % 4
-    reads, positions, cigar = [], [], []
-    for k, start in enumerate(np.sort(rng.integers(0, 84, 20)).tolist()):
-        clip = 4 if k % 5 == 0 else 0
-        size = 72 - clip
-        text, shape = REFERENCE[start : start + size], f"{size}M"
-        if k % 2:
-            text = other[start : start + size]
-            left = DELETED - start
-            if 12 < left < size - 8:
-                whole = np.concatenate([other[start:DELETED], other[DELETED + 3 :]])
-                text, shape = whole[:size], f"{left}M3D{size - left}M"
-        junk = rng.integers(0, 4, clip).astype(np.uint8)
-        reads.append(np.concatenate([junk, text]))
-        cigar.append((f"{clip}S" if clip else "") + shape)
-        positions.append(start)
-    reads = np.stack(reads)
-    quality = rng.permutation(np.linspace(8.03, 39.97, reads.size)) + 1e-3
-    return reads, np.array(positions), quality.reshape(reads.shape), cigar
+    without = np.concatenate([other[:DELETED], other[DELETED + 3 :]])
+    size, reads = 72, []
+    for k, start in enumerate(np.sort(rng.integers(0, 125, 24)).tolist()):
+        left = DELETED - start
+        if k % 2 == 0:
+            reads.append((start, f"{size}M", REFERENCE[start : start + size]))
+        elif left <= 0:
+            reads.append((start, f"{size}M", other[start : start + size]))
+        elif left < 12:
+            text = without[start : start + size]
+            reads.append((DELETED + 3, f"{left}S{size - left}M", text))
+        elif size - left < 7:
+            reads.append((start, f"{size}M", without[start : start + size]))
+        else:
+            shape = f"{left}M3D{size - left}M"
+            reads.append((start, shape, without[start : start + size]))
+    positions, cigar, text = zip(*reads, strict=True)
+    codes = np.stack(text)
+    quality = rng.permutation(np.linspace(8.03, 39.97, codes.size)) + 1e-3
+    return codes, np.array(positions), quality.reshape(codes.shape), list(cigar)
 
 
-def mixed_sample(seed=0, *, whole=False, pad=True, **options):
+def mixed_sample(seed=0, *, whole=False, pad=True):
     """The window of `arrays`, float qualities (or whole ones), padded."""
-    reads, positions, quality, cigar = arrays(seed, **options)
+    reads, positions, quality, cigar = arrays(seed)
     if whole:
         quality = quality.astype(np.uint8)
     sample = AlignedReads.from_arrays(
