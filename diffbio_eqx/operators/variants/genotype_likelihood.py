@@ -14,6 +14,7 @@ from diffbio_eqx.params import UnitInterval
 GENOTYPES = np.array([(a, b) for b in range(4) for a in range(b + 1)], np.int32)
 _FIRST, _SECOND = GENOTYPES.T
 HOMOZYGOUS = _FIRST == _SECOND
+_OUTSIDE = (np.arange(4)[:, None] != _FIRST) & (np.arange(4)[:, None] != _SECOND)
 _LN3 = 1.0986122886681098
 
 
@@ -46,11 +47,11 @@ def genotypes_from_sums(
     het: Float[Array, "sites 4"],
 ) -> Float[Array, "sites 10"]:
     """Genotype log-likelihoods from the sums of M, X and H over the reads of a base."""
-    total = error.sum(1, keepdims=True)
-    own = error[:, _FIRST] + error[:, _SECOND]
-    homozygous = match[:, _FIRST] + total - 0.5 * own
-    heterozygous = het[:, _FIRST] + het[:, _SECOND] + total - own
-    return jnp.where(HOMOZYGOUS, homozygous, heterozygous)
+    # Only what the genotype does not hold: no difference of two large sums.
+    outside = jnp.asarray(_OUTSIDE, error.dtype)
+    others = jnp.matmul(error, outside, precision=lax.Precision.HIGHEST)
+    shown = jnp.where(HOMOZYGOUS, match[:, _FIRST], het[:, _FIRST] + het[:, _SECOND])
+    return shown + others
 
 
 class GenotypeLikelihood(AbstractOperator):
