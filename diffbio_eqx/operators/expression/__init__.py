@@ -1,0 +1,1 @@
+"""Operators of Differential Expression, each on one `GeneTable`."""

@@ -1,0 +1,1 @@
+"""Statistics that are no model: multiple testing, smoothing, tail probabilities."""
