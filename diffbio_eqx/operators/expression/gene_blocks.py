@@ -20,7 +20,7 @@ _FEWEST, _MOST = 64, 2_048
 
 
 def block_size(samples: int, genes: int) -> int:
-    """Genes in a block of about 32k entries, between 64 and 2,048 and at most `genes`."""
+    """Genes in a block of about 32k entries: 64 to 2,048, and at most `genes`."""
     size = _ENTRIES // max(samples, 1)
     return max(1, min(max(size, _FEWEST), _MOST, genes))
 
