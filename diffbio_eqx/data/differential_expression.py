@@ -8,7 +8,7 @@ class DifferentialExpression(eqx.Module):
     """Results per gene, in the order of the counts; NaN stands for R's NA.
 
     - `base_mean` (genes,): mean of the scaled counts over samples.
-    - `log_fold_change`, `standard_error` (genes,): log2 of the tested effect, its error.
+    - `log_fold_change`, `standard_error` (genes,): log2 effect and its error.
     - `statistic` (genes,): Wald's, or twice the log likelihood ratio; `wald_statistic`
       is another name of it.
     - `log_p_values` (genes,): natural log; take gradients of this. `p_values` is its
