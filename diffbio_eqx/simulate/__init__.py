@@ -2,6 +2,8 @@
 
 from diffbio_eqx.simulate.columns import SimpleSample as SimpleSample
 from diffbio_eqx.simulate.columns import simulate_simple as simulate_simple
+from diffbio_eqx.simulate.counts import SimulatedCounts as SimulatedCounts
+from diffbio_eqx.simulate.counts import simulate_counts as simulate_counts
 from diffbio_eqx.simulate.genomes import DiploidGenome as DiploidGenome
 from diffbio_eqx.simulate.genomes import Haplotype as Haplotype
 from diffbio_eqx.simulate.genomes import simulate_genome as simulate_genome
