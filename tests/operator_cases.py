@@ -6,6 +6,7 @@ programs.
 """
 
 from contract import Case
+from expression_cases import EXPRESSION_OPERATORS
 from variant_cases import VARIANT_OPERATORS
 
-OPERATORS: dict[str, Case] = {**VARIANT_OPERATORS}
+OPERATORS: dict[str, Case] = {**VARIANT_OPERATORS, **EXPRESSION_OPERATORS}
