@@ -1,0 +1,174 @@
+"""Pieces of the negative binomial GLM: means, log likelihood, estimating equations.
+
+log mu = log n + X beta for counts K, scale n and dispersion alpha. DESeq2 holds mu at
+`min_mean` (0.5) inside its iterations. Its fixed point is then that of a concave
+function: below the floor the log likelihood is continued by the parabola
+
+    l(log mu) = l(log floor) + slope u - u^2 W / 2,   u = log mu - log floor,
+
+with the slope and the Fisher weight W = floor / (1 + alpha floor) at the floor.
+"""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Float
+
+from diffbio_eqx._special import log, log1p_terms, log_gamma, log_gamma_ratio
+from diffbio_eqx._typing import Natural
+from diffbio_eqx.operators.expression.small_cholesky import (
+    SmallCholesky,
+    pair_indices,
+    pair_products,
+)
+
+Table = Float[Array, "samples genes"]
+Genes = Float[Array, " genes"]
+Coefs = Float[Array, "coefs genes"]
+
+NATURAL_RIDGE = 1e-6 / math.log(2.0) ** 2
+"""DESeq2's ridge, 1e-6 for log2 coefficients, in natural units."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FitRules:
+    """How a fit is made; the defaults are DESeq2's.
+
+    - `solver`: "deseq2" stops as R does; "exact" goes on to the fixed point.
+    - `min_mean`: mu is held at this or above in the iterations.
+    - `tolerance`: of the deviance, relative. `rounds`: the most iterations.
+    - `ridge`: penalty `ridge / 2 * beta^2` of natural coefficients.
+    - `largest`: a coefficient beyond this (natural) stops the iterations, and bounds
+      the fall-back (log2).
+    """
+
+    solver: str = "deseq2"
+    min_mean: float = 0.5
+    tolerance: float = 1e-8
+    rounds: int = 100
+    ridge: float = NATURAL_RIDGE
+    largest: float = 30.0
+
+
+class Observed(NamedTuple):
+    """What a fit is made of, for a block of genes.
+
+    `log_scale` (samples, genes or 1), `weights` (samples, 1) or None.
+    """
+
+    counts: Table
+    log_scale: Float[Array, "samples _"]
+    dispersion: Genes
+    matrix: Float[Array, "samples coefs"]
+    weights: Float[Array, "samples 1"] | None
+
+
+def weighted(x: Table, weights: Float[Array, "samples 1"] | None) -> Table:
+    """w x, or x without weights."""
+    return x if weights is None else weights * x
+
+
+def log_means(beta: Coefs, data: Observed) -> Table:
+    """log n + X beta."""
+    return data.log_scale + data.matrix @ beta
+
+
+def log_terms(log_mean: Table, mean: Table, data: Observed) -> Table:
+    """K (log mu - L) - L / alpha with L = log(1 + a mu): log NB but for a constant."""
+    growth = log1p_terms(data.dispersion * mean)[0]
+    return data.counts * (log_mean - growth) - growth / data.dispersion
+
+
+def floored_terms(beta: Coefs, data: Observed, floor: Genes, ridge: Natural) -> Genes:
+    """The function whose maximum is sought, per gene, up to a constant.
+
+    `floor`: logarithm of the mean below which the parabola is used.
+    """
+    log_mean = log_means(beta, data)
+    held = jnp.maximum(log_mean, floor)
+    mean = jnp.exp(held)
+    slope, fisher = slopes(mean, data)
+    below = log_mean - held
+    terms = log_terms(held, mean, data) + below * (slope - fisher * below / 2)
+    return weighted(terms, data.weights).sum(0) - ridge / 2 * (beta**2).sum(0)
+
+
+def slopes(mean: Table, data: Observed) -> tuple[Table, Table]:
+    """Derivative of log NB to log mu, (K - mu) / (1 + a mu), and Fisher weight."""
+    spread = 1 + data.dispersion * mean
+    return (data.counts - mean) / spread, mean / spread
+
+
+def curvature(mean: Table, data: Observed) -> Table:
+    """Observed information of log mu: mu (1 + a K) / (1 + a mu)^2."""
+    spread = data.dispersion * mean
+    return mean * (1 + data.dispersion * data.counts) / (1 + spread) ** 2
+
+
+def score(beta: Coefs, data: Observed, floor: Genes, ridge: Natural) -> Coefs:
+    """Gradient of `floored_terms` to beta."""
+    log_mean = log_means(beta, data)
+    is_below = log_mean < floor
+    held = jnp.where(is_below, floor, log_mean)
+    slope, fisher = slopes(jnp.exp(held), data)
+    slope = jnp.where(is_below, slope - fisher * (log_mean - floor), slope)
+    return data.matrix.T @ weighted(slope, data.weights) - ridge * beta
+
+
+def information(
+    beta: Coefs, data: Observed, floor: Genes, ridge: Natural
+) -> Float[Array, "pairs genes"]:
+    """Minus the derivative of `score` to beta, packed."""
+    log_mean = log_means(beta, data)
+    mean = jnp.exp(jnp.maximum(log_mean, floor))
+    fisher = slopes(mean, data)[1]
+    bend = jnp.where(log_mean < floor, fisher, curvature(mean, data))
+    return gram(data.matrix, weighted(bend, data.weights), ridge)
+
+
+def gram(
+    matrix: Float[Array, "samples coefs"], weight: Table, ridge: Natural = 0.0
+) -> Float[Array, "pairs genes"]:
+    """X' diag(weight) X + ridge I, packed."""
+    rows, columns = pair_indices(matrix.shape[1])
+    diagonal = jnp.asarray(rows == columns, weight.dtype)[:, None]
+    return pair_products(matrix) @ weight + ridge * diagonal
+
+
+def fisher_step(beta: Coefs, data: Observed, rules: FitRules) -> tuple[Coefs, Genes]:
+    """One round of iteratively reweighted least squares, and the log terms before it.
+
+    beta + (X' W X + ridge)^-1 (X' W (z - X beta) - ridge beta), the same as R's
+    (X' W X + ridge)^-1 X' W z but with an error that vanishes at the fixed point.
+    """
+    log_mean = log_means(beta, data)
+    held = jnp.maximum(log_mean, math.log(rules.min_mean))
+    mean = jnp.exp(held)
+    slope, fisher = slopes(mean, data)
+    terms = weighted(log_terms(held, mean, data), data.weights).sum(0)
+    residual = weighted(slope + fisher * (held - log_mean), data.weights)
+    gradient = data.matrix.T @ residual - rules.ridge * beta
+    packed = gram(data.matrix, weighted(fisher, data.weights), rules.ridge)
+    step = SmallCholesky.of(packed, data.matrix.shape[1]).solve(gradient)
+    return beta + step, terms
+
+
+def constant_terms(
+    counts: Table, dispersion: Genes, weights: Float[Array, "samples 1"] | None
+) -> Genes:
+    """Terms of log NB without mu, summed over samples."""
+    size = jnp.broadcast_to(1 / dispersion, counts.shape)
+    terms = log_gamma_ratio(counts, size) - log_gamma(counts + 1)
+    terms = terms + counts * log(dispersion)
+    return weighted(terms, weights).sum(0)
+
+
+def least_squares_start(
+    counts: Table, scale: Float[Array, "samples _"], matrix: Float[Array, "s c"]
+) -> Coefs:
+    """Coefficients of least squares of log(K / n + 0.1)."""
+    q, r = jnp.linalg.qr(matrix)
+    return solve_triangular(r, q.T) @ log(counts / scale + 0.1)
