@@ -73,14 +73,14 @@ def log1p_terms(x: Float[Array, "*s"]) -> tuple[Array, Array, Array]:
 
     For x > -1. The last two start as `x^2/2` and `-x^2/2`.
     """
-    near = _split(1 + x)[0] == 0
-    s = jnp.where(near, x, 0.0)
+    exponent, rest = _split(1 + x)
+    near = exponent == 0
+    s = jnp.where(near, x, rest)
     s = s / (2 + s)
     q = _atanh_tail(s * s)
-    far = log(jnp.where(near, 1.0, 1 + x))
-    value = jnp.where(near, 2 * (s + s * q), far)
-    excess = jnp.where(near, x * (s + q + s * q), (1 + x) * far - x)
-    lack = jnp.where(near, x * (q - s - s * q), far - x)
+    value = exponent * math.log(2.0) + 2 * (s + s * q)
+    excess = jnp.where(near, x * (s + q + s * q), (1 + x) * value - x)
+    lack = jnp.where(near, x * (q - s - s * q), value - x)
     return value, excess, lack
 
 
@@ -112,10 +112,11 @@ def rise(x: Array) -> tuple[Array, Array, Array]:
     """
     low = x < SHIFT
     base = jnp.where(low, x, 1.0)
-    product, slope = base, jnp.ones_like(x)
-    for i in range(1, SHIFT):
-        slope = slope * (base + i) + product
-        product = product * (base + i)
+    # The factors pair up: (x + i)(x + 7 - i) = y + i (7 - i) with y = x (x + 7).
+    y = base * (base + 7)
+    outer, inner = y * (y + 6), (y + 10) * (y + 12)
+    product = outer * inner
+    slope = (2 * base + 7) * ((2 * y + 6) * inner + outer * (2 * y + 22))
     z = jnp.where(low, x + SHIFT, x)
     return z, jnp.where(low, product, 1.0), jnp.where(low, slope, 0.0)
 
