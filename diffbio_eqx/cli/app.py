@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from diffbio_eqx._version import __version__
-from diffbio_eqx.cli import call, demo, train
+from diffbio_eqx.cli import call, de, demo, train
 from diffbio_eqx.cli.invocation import remember
 from diffbio_eqx.cli.messages import (
     one_line,
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("call")(call.call)
+app.command("de")(de.de)
 app.add_typer(train.app, name="train")
 
 
@@ -45,7 +46,9 @@ def _start(
         ),
     ] = False,
 ) -> None:
-    """Variant calling that is right by default and can be trained end to end.
+    """Bioinformatics that is right by default and can be trained end to end.
+
+    Variants from reads (call), and genes that differ from counts (de).
 
     \b
     Try it, with no data at all:

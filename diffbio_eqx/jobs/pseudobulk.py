@@ -32,7 +32,7 @@ class PseudoBulk:
     varying: dict[str, str]
 
 
-def pseudobulk(
+def pseudobulk_counts(
     source: Any,
     donor: str,
     cell_type: str,
@@ -57,7 +57,7 @@ def pseudobulk(
     cells of any type.
 
     ```python
-    for bulk in pseudobulk("cells.h5ad", "donor", "cell_type"):
+    for bulk in pseudobulk_counts("cells.h5ad", "donor", "cell_type"):
         print(bulk.cell_type, bulk.counts.counts.shape)
     ```
     """
