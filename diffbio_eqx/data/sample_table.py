@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -79,13 +80,9 @@ class SampleTable:
         **Raises:** `ValueError` for columns of another length, and names that repeat.
         """
         names = tuple(str(name) for name in names)
-        twice = sorted({name for name in names if names.count(name) > 1})
-        require(
-            not twice,
-            "sample names",
-            expected="each once",
-            got=f"{twice[:1]} {names.count(twice[0]) if twice else 0} times",
-        )
+        repeated = [name for name, n in Counter(names).items() if n > 1]
+        if repeated:
+            fail("sample names", expected="each once", got=f"{repeated[0]!r} again")
         made: dict[str, np.ndarray | Factor] = {}
         for name, values in columns.items():
             require(

@@ -120,15 +120,15 @@ def refuse_varying(bulk: PseudoBulk, text: str, donor: str) -> None:
 
 
 def _groups(column: Any) -> Factor:
-    made = SampleTable.from_columns(range(len(column)), {"x": column.array})
-    x = made.columns["x"]
-    if not isinstance(x, Factor):
-        whole = np.isfinite(x) & (x == np.round(x))
-        texts = [
-            (f"{v:.0f}" if ok else f"{v:.15g}") if v == v else None
-            for v, ok in zip(x.tolist(), whole, strict=True)
-        ]
-        x = Factor.of(texts)
+    """A column of names; numbers are names too, and `001` stays what it is."""
+    values = column.array
+    if hasattr(values, "codes") and hasattr(values, "categories"):
+        x = SampleTable.from_columns(range(len(values)), {"x": values}).columns["x"]
+    else:
+        items = [v if v == v else None for v in np.asarray(values, object).tolist()]
+        x = Factor.of(
+            int(v) if isinstance(v, float) and v.is_integer() else v for v in items
+        )
     x = x.used()
     gone = int((x.codes < 0).sum())
     if gone:
