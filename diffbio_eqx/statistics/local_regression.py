@@ -75,14 +75,17 @@ def fit_local_regression(
     knots = low + parts * (high - low)
 
     @jax.checkpoint
-    def at_knot(knot_and_farthest):
-        knot, place = knot_and_farthest
-        return local_quadratic(x, y, weights, knot, jnp.abs(x[place] - knot))
+    def at_knot(which):
+        knot, place, everywhere = which
+        bandwidth = jnp.where(everywhere, high - low, jnp.abs(x[place] - knot))
+        return _fit_at(x, y, weights, knot, bandwidth, everywhere)
 
-    values, slopes = lax.map(at_knot, (knots, farthest))
-    width = high - low
-    curvature = _parabola(safe_div(x - low, width), y, weights)[2]
-    return LocalRegression(knots, values, slopes, safe_div(curvature, width**2))
+    # The last one is the parabola through all points.
+    every = jnp.arange(capacity + 1) == capacity
+    append = lambda v, last: jnp.concatenate([v, last[None]])
+    places = (append(knots, low), append(farthest, farthest[0]), every)
+    values, slopes, curvatures = lax.map(at_knot, places)
+    return LocalRegression(knots, values[:-1], slopes[:-1], curvatures[-1])
 
 
 def local_quadratic(
@@ -97,18 +100,21 @@ def local_quadratic(
     Where the points within the bandwidth do not determine a parabola, it is a line or a
     constant.
     """
-    u = safe_div(x - at, bandwidth)
-    near = jnp.maximum(1 - jnp.abs(u) ** 3, 0.0)
-    value, slope, _ = _parabola(u, y, weights * near**3)
-    return value, safe_div(slope, bandwidth)
+    everywhere = jnp.zeros((), bool)
+    return _fit_at(x, y, weights, at, bandwidth, everywhere)[:2]
 
 
-def _parabola(u: Array, y: Array, w: Array) -> tuple[Array, Array, Array]:
-    """Coefficients of the weighted parabola: constant, linear, quadratic.
+def _fit_at(
+    x: Array, y: Array, weights: Array, at: Array, bandwidth: Array, everywhere: Array
+) -> tuple[Array, Array, Array]:
+    """Coefficients of the parabola in `x - at`; `everywhere` means without tricube.
 
     By orthogonal polynomials: no cancellation, and a clear sign of what the points
     determine.
     """
+    u = safe_div(x - at, bandwidth)
+    near = jnp.maximum(1 - jnp.abs(u) ** 3, 0.0)
+    w = weights * jnp.where(everywhere, 1.0, near**3)
     w = safe_div(w, w.sum())
     mean = (w * u).sum()
     linear = u - mean
@@ -120,7 +126,8 @@ def _parabola(u: Array, y: Array, w: Array) -> tuple[Array, Array, Array]:
     first = _ratio((w * linear * (y - level)).sum(), spread, 1.0)
     second = _ratio((w * square * (y - level)).sum(), size, spread**2)
     constant = level - first * mean + second * (mean**2 + tilt * mean - spread)
-    return constant, first - second * (2 * mean + tilt), second
+    slope = first - second * (2 * mean + tilt)
+    return constant, safe_div(slope, bandwidth), safe_div(second, bandwidth**2)
 
 
 def _ratio(top: Array, bottom: Array, scale: Array | float) -> Array:
@@ -140,39 +147,42 @@ def _place_knots(
 ) -> tuple[Float[Array, " knots"], Int[Array, " knots"]]:
     """Knots as parts of the range, ascending, and the farthest neighbour of each."""
     share = jnp.floor(mask.sum().astype(x.dtype) * nearest + 1e-5).astype(int)
+    share = jnp.maximum(share, 1)
 
     def neighbour(part: Array) -> tuple[Array, Array]:
         far = jnp.abs(x - (low + part * (high - low)))
-        bandwidth = order_statistic(far, mask, jnp.maximum(share - 1, 0))
+        bandwidth = order_statistic(far, mask, share - 1)
         return bandwidth, jnp.argmax((far == bandwidth) & mask)
 
     def wide(carry):
-        parts, bandwidths, _, count = carry
+        parts, bandwidths, _, _ = carry
         length = (parts[1:] - parts[:-1]) * (high - low)
         ends = jnp.stack([bandwidths[1:], bandwidths[:-1]])
         smallest = jnp.where(ends > 0, ends, jnp.inf).min(0)
-        real = jnp.arange(capacity - 1) < count - 1
-        return real & (length > cut * smallest)
+        return length > cut * smallest
 
     def going(carry):
-        return wide(carry).any() & (carry[3] < capacity)
+        count = carry[3]
+        return (count < 2) | (wide(carry).any() & (count < capacity))
 
-    def split(carry):
+    def add(carry):
         parts, bandwidths, farthest, count = carry
-        at = jnp.argmax(wide(carry))
-        new = (parts[at] + parts[at + 1]) / 2
+        at = jnp.where(count < 2, count - 1, jnp.argmax(wide(carry)))
+        middle = (parts[at] + parts[at + 1]) / 2
+        new = jnp.where(count < 2, count.astype(x.dtype), middle)
         values = (new, *neighbour(new))
-        places = jnp.arange(capacity)
 
         def insert(row, value):
             moved = jnp.where(places <= at, row, jnp.roll(row, 1))
+            moved = jnp.where((places > at) & (count < 2), value, moved)
             return jnp.where(places == at + 1, value, moved)
 
         columns = zip((parts, bandwidths, farthest), values, strict=True)
         return (*(insert(row, value) for row, value in columns), count + 1)
 
-    ends = jnp.asarray([0.0, 1.0], x.dtype)
-    first = (ends, *lax.map(neighbour, ends))
-    grown = (jnp.concatenate([v, jnp.repeat(v[-1], capacity - 2)]) for v in first)
-    parts, _, farthest, _ = lax.while_loop(going, split, (*grown, jnp.asarray(2)))
+    # First the two ends, then the middles; what is not used repeats the upper end.
+    places = jnp.arange(capacity)
+    nothing = jnp.zeros(capacity, x.dtype)
+    start = (nothing, nothing, jnp.zeros(capacity, int), jnp.asarray(0))
+    parts, _, farthest, _ = lax.while_loop(going, add, start)
     return parts, farthest

@@ -1,12 +1,10 @@
 """Robust locally weighted regression of a short series."""
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
 from diffbio_eqx._numerics import safe_div
-from diffbio_eqx.statistics.robust import order_statistic
 
 
 def lowess(
@@ -31,28 +29,28 @@ def lowess(
         return y
     nearest = max(2, min(n, int(fraction * n + 1e-7)))
     weights = _tricube(x, nearest)
-    computed = _computed(x, delta * (x[-1] - x[0]))
+    fill = None if delta == 0 else _filling(x, delta * (x[-1] - x[0]))
 
     def smooth(robustness):
-        fitted = jax.vmap(_line, (0, 0, None, None, None, 0))(
-            weights, x, x, y, robustness, y
-        )
-        return _interpolated(x, fitted, computed)
+        fitted = _lines(x, y, weights * robustness)
+        if fill is None:
+            return fitted
+        before, after, part = fill
+        return (1 - part) * fitted[before] + part * fitted[after]
 
     def again(_, carry):
-        fitted, going = carry
+        fitted, robustness, going = carry
+        fitted = jnp.where(going, smooth(robustness), fitted)
         residual = jnp.abs(y - fitted)
-        everything = jnp.ones(n, bool)
-        at = lambda place: order_statistic(residual, everything, jnp.asarray(place))
-        six_mad = 3 * (at(n // 2) + at((n - 1) // 2))
+        ordered = jnp.sort(residual)
+        six_mad = 3 * (ordered[n // 2] + ordered[(n - 1) // 2])
         going = going & (six_mad >= 1e-7 * residual.mean())
         share = safe_div(residual, six_mad)
         bisquare = jnp.where(share <= 0.999, (1 - share**2) ** 2, 0.0)
-        robustness = jnp.where(share <= 0.001, 1.0, bisquare)
-        return jnp.where(going, smooth(robustness), fitted), going
+        return fitted, jnp.where(share <= 0.001, 1.0, bisquare), going
 
-    start = (smooth(jnp.ones_like(y)), jnp.ones((), bool))
-    return lax.fori_loop(0, rounds, again, start)[0]
+    start = (y, jnp.ones_like(y), jnp.ones((), bool))
+    return lax.fori_loop(0, rounds + 1, again, start)[0]
 
 
 def _tricube(x: Array, nearest: int) -> Array:
@@ -63,7 +61,7 @@ def _tricube(x: Array, nearest: int) -> Array:
     # The window moves right as long as its left end is the farther one.
     beyond = jnp.minimum(first + nearest, n - 1)
     right = (x[:, None] - x[first]) > (x[beyond] - x[:, None])
-    left = jnp.cumprod(right, 1).sum(1)
+    left = right.sum(1)
     width = jnp.maximum(x - x[left], x[left + nearest - 1] - x)[:, None]
     share = safe_div(far, width)
     weight = jnp.where(share <= 0.001, 1.0, (1 - share**3) ** 3)
@@ -71,42 +69,35 @@ def _tricube(x: Array, nearest: int) -> Array:
     return jnp.where(inside, weight, 0.0)
 
 
-def _line(weight, at, x, y, robustness, fallback):
-    """Weighted line through (x, y) at one point; its own y without any weight."""
-    weight = weight * robustness
-    total = weight.sum()
-    weight = safe_div(weight, total)
-    centre = (weight * x).sum()
-    spread = (weight * (x - centre) ** 2).sum()
+def _lines(x: Array, y: Array, weights: Array) -> Array:
+    """The weighted line of each row at its own point; y itself without any weight."""
+    total = weights.sum(1, keepdims=True)
+    weights = safe_div(weights, total)
+    centre = (weights @ x)[:, None]
+    spread = (weights * (x - centre) ** 2).sum(1, keepdims=True)
     steep = jnp.sqrt(spread) > 0.001 * (x[-1] - x[0])
-    tilt = jnp.where(steep, safe_div(at - centre, spread), 0.0)
-    value = (weight * (1 + tilt * (x - centre)) * y).sum()
-    return jnp.where(total > 0, value, fallback)
+    tilt = jnp.where(steep, safe_div(x[:, None] - centre, spread), 0.0)
+    value = (weights * (1 + tilt * (x - centre))) @ y
+    return jnp.where(total[:, 0] > 0, value, y)
 
 
-def _computed(x: Array, delta: Array) -> Array:
-    """Which points are fitted themselves: the last one within delta of the one before.
+def _filling(x: Array, delta: Array) -> tuple[Array, Array, Array]:
+    """The computed points around each point, and how far it lies between them.
 
-    Points equal to a fitted one have the same fit.
+    After a computed point, the last one within delta of it is the next.
     """
     n = x.size
-    reach = jnp.searchsorted(x, x + delta, side="right") - 1
-    last_equal = jnp.searchsorted(x, x, side="right") - 1
+    places = jnp.arange(n)
+    reach = (x <= x[:, None] + delta).sum(1) - 1
+    following = jnp.maximum((x <= x[:, None]).sum(1), reach)
 
     def mark(carry):
         marks, at = carry
-        marks = marks | ((x == x[at]) & (jnp.arange(n) >= at))
-        at = last_equal[at]
-        return marks, jnp.maximum(at + 1, jnp.minimum(reach[at], n - 1))
+        return marks | (places == at), following[at]
 
-    start = (jnp.zeros(n, bool), jnp.asarray(0, reach.dtype))
-    return lax.while_loop(lambda carry: carry[1] < n, mark, start)[0]
-
-
-def _interpolated(x: Array, y: Array, computed: Array) -> Array:
-    """Linear between the computed points."""
-    places = jnp.arange(x.size)
-    before = lax.cummax(jnp.where(computed, places, 0))
-    after = lax.cummin(jnp.where(computed, places, x.size - 1), reverse=True)
-    part = safe_div(x - x[before], x[after] - x[before])
-    return jnp.where(computed, y, (1 - part) * y[before] + part * y[after])
+    start = (jnp.zeros(n, bool), jnp.zeros((), following.dtype))
+    marks, _ = lax.while_loop(lambda carry: carry[1] < n, mark, start)
+    marks = ((x == x[:, None]) & marks).any(1)
+    before = jnp.where(marks & (places <= places[:, None]), places, 0).max(1)
+    after = jnp.where(marks & (places >= places[:, None]), places, n - 1).min(1)
+    return before, after, safe_div(x - x[before], x[after] - x[before])

@@ -28,7 +28,7 @@ def fit_parametric_trend(
     A gamma GLM with identity link, again and again on those of the `used` genes whose
     dispersion is 1e-4 to 15 times the last trend, until the coefficients rest
     (`sum (log ratio)^2 < 1e-6`). It fails where a coefficient is not positive or after
-    11 rounds. Solver "exact": Newton steps then go to the optimum itself, some 1e-6 away.
+    11 rounds. Solver "exact": Newton steps then go to the optimum, some 1e-6 away.
 
     Genes not in `used` must hold positive numbers. The gradient is that of the optimum
     with the genes of the last round (0 after a failure):
