@@ -70,6 +70,12 @@ def de(
     vst: Annotated[
         Path | None, typer.Option(help="Also write variance-stabilised values.")
     ] = None,
+    vst_with_design: Annotated[
+        bool,
+        typer.Option(
+            "--vst-with-design", help="Fit the trend of --vst with the design."
+        ),
+    ] = False,
     alpha: Annotated[float, typer.Option(help="False discovery rate aimed at.")] = 0.1,
     lfc_threshold: Annotated[
         float, typer.Option(help="Test against this log2 fold change, not 0.")
@@ -155,6 +161,7 @@ def de(
             lrt=lrt,
             shrink=shrink,
             vst=vst,
+            vst_blind=not vst_with_design,
             alpha=alpha,
             lfc_threshold=lfc_threshold,
             alternative=alternative,

@@ -1,7 +1,6 @@
 """Differential expression from files: counts and samples in, a table of results out."""
 
 import contextlib
-import dataclasses
 import os
 import re
 import warnings
@@ -13,33 +12,17 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from diffbio_eqx._checks import fail, require, require_choice, require_extra
+from diffbio_eqx._checks import fail, require_choice, require_extra
 from diffbio_eqx.data.count_matrix import CountMatrix
 from diffbio_eqx.data.design import Design
 from diffbio_eqx.data.design_formula import DesignInfo, design_from_formula
-from diffbio_eqx.data.sample_table import SampleTable
+from diffbio_eqx.data.gene_table import GeneTable
 from diffbio_eqx.io._tables import output_path
-from diffbio_eqx.io.anndata_counts import read_anndata_counts
-from diffbio_eqx.io.count_tables import (
-    CountTable,
-    match_samples,
-    read_counts,
-    read_samples,
-)
 from diffbio_eqx.io.result_tables import write_gene_table
+from diffbio_eqx.jobs.de_inputs import Experiment, read_experiments, require_counts
 from diffbio_eqx.jobs.de_summary import DeResult, DeSummary
-from diffbio_eqx.jobs.pseudobulk import PseudoBulk, pseudobulk_counts, refuse_varying
 
 Tell = Callable[[str], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Experiment:
-    """Counts and samples that belong together, and where they are from."""
-
-    cell_type: str | None
-    counts: CountTable
-    samples: SampleTable
 
 
 def differential_expression(
@@ -52,6 +35,7 @@ def differential_expression(
     lrt: str | None = None,
     shrink: str | None = None,
     vst: str | os.PathLike | None = None,
+    vst_blind: bool = True,
     alpha: float = 0.1,
     lfc_threshold: float = 0.0,
     alternative: str = "greaterAbs",
@@ -78,7 +62,8 @@ def differential_expression(
       `reference_levels`: see `design_from_formula`.
     - `shrink`: "apeglm" or "normal" puts shrunken effects in place of the estimates,
       as DESeq2's `lfcShrink`; apeglm needs a contrast that is one coefficient.
-    - `vst`: file for variance-stabilised values (genes x samples, log2).
+    - `vst`: file for variance-stabilised values (genes x samples, log2); `vst_blind`
+      fits their trend without the design, as DESeq2 does unless told otherwise.
     - `alpha`, `lfc_threshold`, `alternative`, `size_factors`, `trend`: of the pipeline;
       `options` are further fields of `DifferentialExpressionPipelineConfig`.
     - `subset`: leave out samples of the counts that the table of samples lacks.
@@ -110,8 +95,14 @@ def differential_expression(
     }
     pipeline = _pipeline(fields)
     say("reading counts")
-    experiments, notes = _experiments(
-        counts, samples, groups, min_cells, layer, subset, f"{design} {lrt} {contrast}"
+    experiments, notes = read_experiments(
+        counts,
+        samples,
+        groups=groups,
+        min_cells=min_cells,
+        layer=layer,
+        subset=subset,
+        formulas=f"{design} {lrt or ''} {contrast}",
     )
     parts, skipped, stabilised = [], {}, []
     for number, one in enumerate(experiments, 1):
@@ -127,7 +118,7 @@ def differential_expression(
                     reference_levels=reference_levels,
                 )
                 _check_shrinkage(shrink, made[1])
-                _check_counts(one.counts)
+                require_counts(one.counts)
         except ValueError as error:
             if one.cell_type is None:
                 raise
@@ -139,7 +130,7 @@ def differential_expression(
         notes += [f"{named}{note}" for note in made[1].notes]
         parts.append(part)
         if vst is not None:
-            stabilised.append(_stabilised(pipeline, one, made[0]))
+            stabilised.append(_stabilised(pipeline, one, made[0], blind=vst_blind))
     if not parts:
         first = next(iter(skipped))
         fail(
@@ -174,95 +165,6 @@ def _pipeline(fields: Mapping[str, Any]) -> eqx.Module:
         return set_mode(create_differential_expression_pipeline(**fields), "hard")
 
 
-def _experiments(counts, samples, groups, min_cells, layer, subset, text):
-    """What is to be tested, each on its own, and what there is to say about it."""
-    is_file = isinstance(counts, str | os.PathLike)
-    anndata = not is_file or os.fspath(counts).endswith(".h5ad")
-    if groups is not None:
-        require(
-            len(groups) == 2,
-            "pseudobulk",
-            expected="two columns of obs, donor and cell type",
-            got=",".join(groups),
-        )
-        require(anndata, "pseudobulk", expected="counts as .h5ad", got=str(counts))
-        bulks = pseudobulk_counts(counts, *groups, min_cells=min_cells, layer=layer)
-        table = None if samples is None else _sample_table(samples)
-        notes = [note for bulk in bulks for note in _left_out(bulk, min_cells)]
-        made = []
-        for bulk in bulks:
-            if table is None:
-                refuse_varying(bulk, text, groups[0])
-            made.append(_of_bulk(bulk, table))
-        return made, notes
-    if samples is None and not anndata:
-        fail(
-            "sample table",
-            expected="a second file",
-            got="none",
-            hint="only an .h5ad file brings its own (obs)",
-        )
-    if anndata:
-        table, obs = read_anndata_counts(counts, layer=layer)
-        known = obs if samples is None else _sample_table(samples)
-    else:
-        known = _sample_table(samples)
-        table = read_counts(counts, known.names)
-    matched, known = match_samples(table, known, subset=subset)
-    notes = []
-    if table.flipped:
-        notes.append("the counts have samples in rows; they were turned")
-    left = len(table.samples) - len(matched.samples)
-    if left:
-        notes.append(f"{left} samples of the counts are not in the table: left out")
-    return [_Experiment(None, matched, known)], notes
-
-
-def _sample_table(samples: Any) -> SampleTable:
-    if isinstance(samples, str | os.PathLike):
-        return read_samples(samples)
-    return SampleTable.of(samples)
-
-
-def _left_out(bulk: PseudoBulk, min_cells: int):
-    if bulk.left_out:
-        few = ", ".join(f"{name} ({n})" for name, n in list(bulk.left_out.items())[:3])
-        more = len(bulk.left_out) - 3
-        yield (
-            f"{bulk.cell_type}: {len(bulk.left_out)} samples of fewer than {min_cells} "
-            f"cells are left out: {few}{f' and {more} more' if more > 0 else ''}"
-        )
-
-
-def _of_bulk(bulk: PseudoBulk, table: SampleTable | None) -> _Experiment:
-    if table is None:
-        return _Experiment(bulk.cell_type, bulk.counts, bulk.samples)
-    place = {name: i for i, name in enumerate(table.names)}
-    lost = [name for name in bulk.counts.samples if name not in place]
-    if lost:
-        fail(
-            "sample table",
-            expected="a row for each donor of the cells",
-            got=f"none for {lost[0]!r}",
-            hint=f"it has {', '.join(table.names[:3])}",
-        )
-    rows = table.take([place[name] for name in bulk.counts.samples])
-    return _Experiment(bulk.cell_type, bulk.counts, rows)
-
-
-def _check_counts(counts: CountTable) -> None:
-    empty = np.flatnonzero(~counts.counts.any(1))
-    if len(empty) == len(counts.samples):
-        fail("counts", expected="a count in some gene", got="zeros only")
-    if len(empty):
-        fail(
-            "counts",
-            expected="a count in every sample",
-            got=f"only zeros in {counts.samples[empty[0]]!r}",
-            hint="leave this sample out of both tables",
-        )
-
-
 def _check_shrinkage(shrink: str | None, info: DesignInfo) -> None:
     if shrink == "apeglm" and info.coefficient is None:
         factor, _, rest = info.contrast_name.partition(" ")
@@ -295,7 +197,7 @@ def _named_warnings(name: str) -> Iterator[None]:
 
 
 def _tested(
-    pipeline: Any, one: _Experiment, design: Design, info: DesignInfo, shrink: Any
+    pipeline: Any, one: Experiment, design: Design, info: DesignInfo, shrink: Any
 ) -> DeResult:
     """Run the pipeline on one experiment, and say what its data decided."""
     with jax.enable_x64(True):  # noqa: FBT003
@@ -332,8 +234,26 @@ def _tested(
     return part
 
 
-def _stabilised(pipeline: Any, one: _Experiment, design: Design) -> np.ndarray:
-    fail("--vst", expected="to be left out", got="it, which is not there yet")
+def _stabilised(
+    pipeline: Any, one: Experiment, design: Design, *, blind: bool
+) -> np.ndarray:
+    """Variance-stabilised counts (samples, genes), in the size factors of the test."""
+    from diffbio_eqx.operators.expression.variance_stabilising import (
+        VarianceStabilising,
+    )
+
+    stabilise = VarianceStabilising(blind=blind, kind=pipeline.config.trend)
+    with jax.enable_x64(True):  # noqa: FBT003
+        sample = CountMatrix.from_arrays(one.counts.counts, design)
+        return np.asarray(_stabilised_counts(pipeline, stabilise, sample))
+
+
+@eqx.filter_jit
+def _stabilised_counts(pipeline: Any, stabilise: Any, sample: CountMatrix):
+    table = pipeline.size_factors(GeneTable.start(sample))
+    if not stabilise.blind:
+        table = pipeline.trend(pipeline.gene_dispersion(table))
+    return stabilise(table)
 
 
 def _write(summary: DeSummary, stabilised, vst, plots) -> None:

@@ -250,3 +250,17 @@ def test_the_example_is_what_it_says(tmp_path):
     assert samples.columns["condition"].levels == ("control", "treated")
     with pytest.raises(ValueError, match="new or empty"):
         write_de_example(tmp_path)
+
+
+def test_stabilised_values_are_written(run, tmp_path, monkeypatch):
+    import diffbio_eqx.jobs.de as job
+
+    def stand_in(pipeline, one, design, *, blind):
+        return one.counts.counts + (1000 if blind else 0)
+
+    monkeypatch.setattr(job, "_stabilised", stand_in)
+    run(vst=tmp_path / "vst.tsv.gz")
+    table = table_of(tmp_path / "vst.tsv.gz")
+    counts = run(vst=tmp_path / "vst.tsv", vst_blind=False)
+    assert list(table.columns) == list(counts.result.samples)
+    np.testing.assert_array_equal(table, table_of(tmp_path / "vst.tsv") + 1000)
