@@ -20,9 +20,9 @@ from diffbio_eqx.operators.expression.glm_solver import NO_FLOOR, only_intercept
 from diffbio_eqx.operators.expression.glm_steps import (
     FitRules,
     Observed,
-    constant_terms,
+    best_likelihood,
     gram,
-    log_terms,
+    likelihood_loss,
     slopes,
     weighted,
 )
@@ -169,9 +169,7 @@ def fit_details(
         leverages = other * _quadratic(matrix, _inverse(matrix, other, ridge))
 
         taken = jnp.where(failed, jnp.maximum(log_mean, floor), log_mean)
-        terms = log_terms(taken, jnp.exp(taken), data)
-        likelihood = weighted(terms, weights).sum(0)
-        likelihood = likelihood + constant_terms(counts, dispersion, weights)
+        likelihood = best_likelihood(data) - likelihood_loss(jnp.exp(taken), data)
         return FitDetails(
             safe_sqrt(variances), covariance, mean, leverages, -2 * likelihood
         )

@@ -21,8 +21,7 @@ from diffbio_eqx.operators.expression.glm_solver import (
 )
 from diffbio_eqx.operators.expression.glm_steps import (
     FitRules,
-    information,
-    score,
+    evaluate,
     weighted,
 )
 from diffbio_eqx.operators.expression.small_cholesky import SmallCholesky, pair_indices
@@ -77,7 +76,8 @@ def fit_glm(
     the others keep their start and have no gradient.
 
     **Gradients** to counts, scale, matrix, dispersion and weights are implicit, with
-    the observed information; 0 for genes that did not converge, or that end at a bound.
+    the observed information; 0 for genes that did not converge, or
+    for which R's optimiser stopped away from the optimum.
     """
     weights = None if weights is None else weights[:, None]
     active = jnp.ones(counts.shape[1], bool) if active is None else active
@@ -95,7 +95,7 @@ def fit_glm(
         last = jnp.where(closed, coefficients, last)
         rounds = jnp.where(closed, 1, rounds)
         converged, plain = converged | closed, plain & ~closed
-    known = active & converged & found.inside
+    known = active & converged
     state = _State(plain, known, closed)
     coefficients = _at_optimum(rules, coefficients, problem, state)
     logs = log(scale) + matrix @ coefficients
@@ -115,6 +115,10 @@ def fit_rules(
     require_range("tolerance", tolerance, 0.0, open_low=True)
     require_range("rounds", rounds, 1)
     return FitRules(solver, float(min_mean), float(tolerance), int(rounds))
+
+
+_SOLVED = 1e-4
+"""A fit that Newton's step would raise by more than half of this is no optimum."""
 
 
 class _State(NamedTuple):
@@ -161,13 +165,14 @@ def _at_optimum_jvp(rules, primals, tangents):
         floor = jnp.where(block["plain"], NO_FLOOR, math.log(rules.min_mean))
         floor = floor.astype(beta.dtype)
         equations = lambda p: _equations(p, beta, floor, state.closed, rules)
-        slope = jax.jvp(equations, (here,), (moved,))[1]
-        bend = _information(here, beta, floor, state.closed, rules)
+        (left, bend), (slope, _) = jax.jvp(equations, (here,), (moved,))
         rows, diagonal = pair_indices(beta.shape[0])
-        unit = jnp.asarray((rows == diagonal)[:, None], beta.dtype)
-        bend = jnp.where(known, bend, unit)
-        move = SmallCholesky.of(bend, beta.shape[0]).solve(slope)
-        return jnp.where(known, move, 0.0)
+        unit = jnp.asarray(rows == diagonal, beta.dtype)[:, None]
+        root = SmallCholesky.of(jnp.where(known, bend, unit), beta.shape[0])
+        # R's optimiser may stop where the equations do not hold.
+        gain = lax.stop_gradient((left * root.solve(left)).sum(0))
+        known = known & (~block["plain"] | (gain < _SOLVED))
+        return jnp.where(known, root.solve(slope), 0.0)
 
     return beta, map_genes(one_block, columns)
 
@@ -185,20 +190,15 @@ def _with(problem: Problem, block: dict[str, Array]) -> Problem:
 
 
 def _equations(problem, beta, floor, closed, rules):
-    """What is zero at the solution."""
-    data = problem.observed(problem.columns())
-    slope = score(beta, data, floor, rules.ridge)
+    """What is zero at the solution, and minus its derivative to beta, packed."""
+    here = evaluate(beta, problem.observed(problem.columns()), floor, rules.ridge)
     if beta.shape[0] > 1:
-        return slope
+        return here.gradient, here.information
+    weights = problem.weights
     excess = problem.counts / problem.scale - jnp.exp(beta)
-    return jnp.where(closed, weighted(excess, problem.weights).sum(0), slope)
-
-
-def _information(problem, beta, floor, closed, rules):
-    """Minus the derivative of `_equations` to beta, packed."""
-    bend = information(beta, problem.observed(problem.columns()), floor, rules.ridge)
-    if beta.shape[0] > 1:
-        return bend
-    samples = jnp.ones((problem.counts.shape[0], 1), beta.dtype)
-    total = weighted(samples, problem.weights).sum()
-    return jnp.where(closed, total * jnp.exp(beta), bend)
+    excess = weighted(excess, weights).sum(0, keepdims=True)
+    total = 1.0 * problem.counts.shape[0] if weights is None else weights.sum()
+    return (
+        jnp.where(closed, excess, here.gradient),
+        jnp.where(closed, total * jnp.exp(beta), here.information),
+    )

@@ -3,25 +3,29 @@
 import math
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from diffbio_eqx._special import log
+from diffbio_eqx.operators.expression.bounded_quasi_newton import minimise_like_r
 from diffbio_eqx.operators.expression.gene_blocks import iterate_genes, map_genes
 from diffbio_eqx.operators.expression.glm_steps import (
     Coefs,
+    Evaluation,
     FitRules,
     Genes,
     Observed,
     Table,
-    constant_terms,
+    best_likelihood,
+    evaluate,
     fisher_step,
-    floored_terms,
-    information,
     least_squares_start,
-    score,
+    log_means,
+    weighted,
 )
+from diffbio_eqx.operators.expression.nb_likelihood import loss_of_log_mean
 from diffbio_eqx.operators.expression.small_cholesky import SmallCholesky, pair_indices
 
 NO_FLOOR = -1e4
@@ -65,13 +69,11 @@ class Solution(NamedTuple):
 
     - `last`: where reweighting ended, from which R takes the leverages.
     - `plain`: genes fitted without the floor of the means.
-    - `inside`: no coefficient is held by the bounds.
     """
 
     coefficients: Coefs
     last: Coefs
     converged: Flags
-    inside: Flags
     plain: Flags
     iterations: Int[Array, " genes"]
 
@@ -82,22 +84,21 @@ def solve(problem: Problem, active: Flags, rules: FitRules) -> Solution:
         lambda block: _start(problem, block), {**problem.columns(), "active": active}
     )
     if rules.solver == "exact":
-        floor = jnp.full_like(problem.dispersion, math.log(rules.min_mean))
-        found = _newton(problem, start, floor, active, rules)
+        found = _newton(problem, start, active, rules)
         beta, rounds, done = found.beta, found.rounds, found.converged | ~active
         plain, last = jnp.zeros_like(active), beta
     else:
-        state = _reweight(problem, start, active, rules)
+        best = map_genes(
+            lambda block: best_likelihood(problem.observed(block)), problem.columns()
+        )
+        state = _reweight(problem, start, best, active, rules)
         failed = active & ~state.converged
-        floor = jnp.full_like(problem.dispersion, NO_FLOOR)
-        found = _newton(problem, start, floor, failed, rules)
-        beta = jnp.where(failed, found.beta, state.beta)
-        done = state.converged | found.converged | ~active
+        beta, known = _fall_back(problem, start, best, state, failed, rules)
+        beta = jnp.where(failed, beta, state.beta)
+        done = state.converged | known | ~active
         rounds = jnp.where(failed, rules.rounds, state.rounds)
         plain, last = failed, state.beta
-    bound = rules.largest * math.log(2.0)
-    inside = (jnp.abs(beta) < bound).all(0) | ~plain
-    return Solution(beta, last, done, inside, plain, rounds)
+    return Solution(beta, last, done, plain, rounds)
 
 
 def _start(problem: Problem, block: dict[str, Array]) -> Coefs:
@@ -107,32 +108,30 @@ def _start(problem: Problem, block: dict[str, Array]) -> Coefs:
 
 class _Reweighting(NamedTuple):
     beta: Coefs
-    terms: Genes
+    lost: Genes
     rounds: Int[Array, " genes"]
     running: Flags
     converged: Flags
 
 
 def _reweight(
-    problem: Problem, start: Coefs, active: Flags, rules: FitRules
+    problem: Problem, start: Coefs, best: Genes, active: Flags, rules: FitRules
 ) -> _Reweighting:
     """DESeq2's loop: it ends where the deviance changes by less than `tolerance`."""
     dtype = start.dtype
     tolerance = max(rules.tolerance, 8 * float(jnp.finfo(dtype).eps))
-    columns = problem.columns()
-    constants = lambda b: constant_terms(b["counts"], b["dispersion"], problem.weights)
-    columns["constant"] = map_genes(constants, columns)
+    columns = {**problem.columns(), "best": best}
 
     def step(state: _Reweighting, block: dict[str, Array]) -> _Reweighting:
-        beta, terms = fisher_step(state.beta, problem.observed(block), rules)
-        change = 2 * jnp.abs(terms - state.terms)
-        size = 2 * jnp.abs(terms + block["constant"]) + 0.1
+        beta, lost = fisher_step(state.beta, problem.observed(block), rules)
+        change = 2 * jnp.abs(lost - state.lost)
+        size = 2 * jnp.abs(block["best"] - lost) + 0.1
         converged = (state.rounds >= 2) & (change / size < tolerance)
-        good = jnp.isfinite(terms) & (jnp.abs(beta) <= rules.largest).all(0)
+        good = jnp.isfinite(lost) & (jnp.abs(beta) <= rules.largest).all(0)
         going = state.running & ~converged & good & (state.rounds < rules.rounds)
         return _Reweighting(
             jnp.where(going, beta, state.beta),
-            jnp.where(state.running, terms, state.terms),
+            jnp.where(state.running, lost, state.lost),
             state.rounds + going.astype(jnp.int32),
             going,
             jnp.where(state.running, converged, state.converged),
@@ -149,9 +148,50 @@ def _reweight(
     return state._replace(converged=state.converged & (state.rounds < rules.rounds))
 
 
+def _fall_back(
+    problem: Problem,
+    start: Coefs,
+    best: Genes,
+    state: _Reweighting,
+    failed: Flags,
+    rules: FitRules,
+) -> tuple[Coefs, Flags]:
+    """What R's optimiser makes of the genes whose iterations failed.
+
+    It works on log2 coefficients without the floor of the means. It starts where the
+    iterations ended; or, where that is out of its bounds, at the least squares start,
+    whose natural logarithms R takes for log2 ones.
+    """
+    log2 = math.log(2.0)
+    usable = (state.rounds == rules.rounds) & jnp.isfinite(state.lost)
+    usable = usable & (jnp.abs(state.beta) < rules.largest * log2).all(0)
+    start = jnp.where(usable, state.beta / log2, start)
+    coefs = start.shape[0]
+    penalty = rules.ridge * log2**2
+    constant = 0.5 * coefs * math.log(2 * math.pi / penalty)
+
+    def objective(points: Coefs, gene: dict[str, Array]) -> Float[Array, " points"]:
+        one = {name: x[..., None] for name, x in gene.items()}
+        data = problem.observed(one)
+        log_mean = log_means(log2 * points, data)
+        lost = loss_of_log_mean(data.counts, log_mean, data.dispersion)
+        return (
+            weighted(lost, problem.weights).sum(0)
+            - one["best"]
+            + constant
+            + penalty / 2 * (points**2).sum(0)
+        )
+
+    columns = {**problem.columns(), "best": best}
+    found, converged = minimise_like_r(objective, start, columns, failed, rules.largest)
+    return log2 * found, converged
+
+
 class _Newton(NamedTuple):
     beta: Coefs
-    value: Genes
+    trial: Coefs
+    at: Evaluation
+    gain: Genes
     damping: Genes
     rounds: Int[Array, " genes"]
     running: Flags
@@ -161,43 +201,39 @@ class _Newton(NamedTuple):
 _NEWTON_ROUNDS = 200
 
 
-def _newton(
-    problem: Problem, start: Coefs, floor: Genes, active: Flags, rules: FitRules
-) -> _Newton:
-    """Maximum of `floored_terms` in the box |beta| <= `largest` log2 units.
+def _newton(problem: Problem, start: Coefs, active: Flags, rules: FitRules) -> _Newton:
+    """Maximum of what `evaluate` gives, by Newton's steps.
 
-    Newton's step with a damping that grows where the step fails; a coefficient at its
-    bound with a gradient that points out of the box is held there.
+    A step that fails is damped more; small ones are taken as they are. The function is
+    concave and falls without bound, so there is one maximum.
     """
-    bound = rules.largest * math.log(2.0)
     eps = float(jnp.finfo(start.dtype).eps)
     rows, diagonal = pair_indices(start.shape[0])
     own = (rows == diagonal)[:, None]
+    floor = jnp.asarray(math.log(rules.min_mean), start.dtype)
 
     def step(state: _Newton, block: dict[str, Array]) -> _Newton:
-        data, low = problem.observed(block), block["floor"]
-        beta = state.beta
-        gradient = score(beta, data, low, rules.ridge)
-        packed = information(beta, data, low, rules.ridge)
-        held = (jnp.abs(beta) >= bound) & (gradient * beta > 0)
-        gradient = jnp.where(held, 0.0, gradient)
-        packed = jnp.where(~own & (held[rows] | held[diagonal]), 0.0, packed)
-        packed = packed * jnp.where(own, 1 + state.damping, 1.0)
-        move = SmallCholesky.of(packed, beta.shape[0]).solve(gradient)
-        moved = jnp.clip(beta + move, -bound, bound)
-        value = floored_terms(moved, data, low, rules.ridge)
-        slack = 64 * eps * (jnp.abs(value) + 1)
-        better = (value >= state.value - slack) & jnp.isfinite(moved).all(0)
-        gain = (gradient * move).sum(0)
-        small = gain <= jnp.maximum(1e-12, 16 * eps * (jnp.abs(value) + 1))
-        converged = better & small & (state.damping < 1e-3)
+        new = evaluate(state.trial, problem.observed(block), floor, rules.ridge)
+        slack = 64 * eps * (jnp.abs(new.value) + 1)
+        better = (new.value >= state.at.value - slack) | (state.gain < eps**0.5)
+        better = better & jnp.isfinite(new.gradient).all(0)
         accept = state.running & better
+        keep = lambda x, y: jnp.where(accept, x, y)
+        at = jax.tree.map(keep, new, state.at)
+        beta = keep(state.trial, state.beta)
         damping = jnp.where(better, state.damping / 16, 8 * state.damping + 1e-2)
+        damped = at.information * jnp.where(own, 1 + damping, 1.0)
+        move = SmallCholesky.of(damped, beta.shape[0]).solve(at.gradient)
+        gain = (at.gradient * move).sum(0)
+        small = gain <= 0.1 * eps * (jnp.abs(at.value) + 1)
+        converged = better & small & (damping < 0.1)
         rounds = state.rounds + state.running.astype(jnp.int32)
         going = state.running & ~converged & (rounds < _NEWTON_ROUNDS)
         return _Newton(
-            jnp.where(accept, moved, beta),
-            jnp.where(accept, value, state.value),
+            jnp.where(state.running & converged, beta + move, beta),
+            jnp.where(going, beta + move, state.trial),
+            at,
+            jnp.where(state.running, gain, state.gain),
             jnp.where(state.running, damping, state.damping),
             rounds,
             going,
@@ -206,16 +242,21 @@ def _newton(
 
     zeros = jnp.zeros_like(problem.dispersion)
     state = _Newton(
-        jnp.clip(start, -bound, bound),
-        jnp.full_like(zeros, -jnp.inf),
+        start,
+        start,
+        Evaluation(
+            jnp.full_like(zeros, -jnp.inf),
+            jnp.zeros_like(start),
+            jnp.zeros((rows.size, zeros.size), zeros.dtype),
+        ),
+        jnp.full_like(zeros, jnp.inf),
         zeros,
         zeros.astype(jnp.int32),
         active,
         jnp.zeros_like(active),
     )
-    columns = {**problem.columns(), "floor": floor}
     return iterate_genes(
-        step, lambda s: s.running, state, columns, rounds=_NEWTON_ROUNDS
+        step, lambda s: s.running, state, problem.columns(), rounds=_NEWTON_ROUNDS
     )
 
 

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
-from diffbio_eqx._special import log, log1p_terms, log_gamma, log_gamma_ratio
+from diffbio_eqx._special import log
 from diffbio_eqx._typing import Natural
+from diffbio_eqx.operators.expression.nb_likelihood import loss, saturated
 from diffbio_eqx.operators.expression.small_cholesky import (
     SmallCholesky,
     pair_indices,
@@ -76,26 +77,6 @@ def log_means(beta: Coefs, data: Observed) -> Table:
     return data.log_scale + data.matrix @ beta
 
 
-def log_terms(log_mean: Table, mean: Table, data: Observed) -> Table:
-    """K (log mu - L) - L / alpha with L = log(1 + a mu): log NB but for a constant."""
-    growth = log1p_terms(data.dispersion * mean)[0]
-    return data.counts * (log_mean - growth) - growth / data.dispersion
-
-
-def floored_terms(beta: Coefs, data: Observed, floor: Genes, ridge: Natural) -> Genes:
-    """The function whose maximum is sought, per gene, up to a constant.
-
-    `floor`: logarithm of the mean below which the parabola is used.
-    """
-    log_mean = log_means(beta, data)
-    held = jnp.maximum(log_mean, floor)
-    mean = jnp.exp(held)
-    slope, fisher = slopes(mean, data)
-    below = log_mean - held
-    terms = log_terms(held, mean, data) + below * (slope - fisher * below / 2)
-    return weighted(terms, data.weights).sum(0) - ridge / 2 * (beta**2).sum(0)
-
-
 def slopes(mean: Table, data: Observed) -> tuple[Table, Table]:
     """Derivative of log NB to log mu, (K - mu) / (1 + a mu), and Fisher weight."""
     spread = 1 + data.dispersion * mean
@@ -108,25 +89,36 @@ def curvature(mean: Table, data: Observed) -> Table:
     return mean * (1 + data.dispersion * data.counts) / (1 + spread) ** 2
 
 
-def score(beta: Coefs, data: Observed, floor: Genes, ridge: Natural) -> Coefs:
-    """Gradient of `floored_terms` to beta."""
+class Evaluation(NamedTuple):
+    """The function whose maximum is sought, its gradient and minus its Hessian."""
+
+    value: Genes
+    gradient: Coefs
+    information: Float[Array, "pairs genes"]
+
+
+def evaluate(beta: Coefs, data: Observed, floor: Genes, ridge: Natural) -> Evaluation:
+    """Log likelihood, up to a constant, minus the penalty; with derivatives to beta.
+
+    `floor`: logarithm of the mean below which the parabola is used.
+    """
     log_mean = log_means(beta, data)
     is_below = log_mean < floor
     held = jnp.where(is_below, floor, log_mean)
-    slope, fisher = slopes(jnp.exp(held), data)
-    slope = jnp.where(is_below, slope - fisher * (log_mean - floor), slope)
-    return data.matrix.T @ weighted(slope, data.weights) - ridge * beta
-
-
-def information(
-    beta: Coefs, data: Observed, floor: Genes, ridge: Natural
-) -> Float[Array, "pairs genes"]:
-    """Minus the derivative of `score` to beta, packed."""
-    log_mean = log_means(beta, data)
-    mean = jnp.exp(jnp.maximum(log_mean, floor))
-    fisher = slopes(mean, data)[1]
-    bend = jnp.where(log_mean < floor, fisher, curvature(mean, data))
-    return gram(data.matrix, weighted(bend, data.weights), ridge)
+    mean = jnp.exp(held)
+    below = log_mean - held
+    slope, fisher = slopes(mean, data)
+    value = below * (slope - fisher * below / 2) - loss(
+        data.counts, mean, data.dispersion
+    )
+    value = weighted(value, data.weights).sum(0) - ridge / 2 * (beta**2).sum(0)
+    slope = weighted(slope - fisher * below, data.weights)
+    bend = jnp.where(is_below, fisher, curvature(mean, data))
+    return Evaluation(
+        value,
+        data.matrix.T @ slope - ridge * beta,
+        gram(data.matrix, weighted(bend, data.weights), ridge),
+    )
 
 
 def gram(
@@ -139,7 +131,7 @@ def gram(
 
 
 def fisher_step(beta: Coefs, data: Observed, rules: FitRules) -> tuple[Coefs, Genes]:
-    """One round of iteratively reweighted least squares, and the log terms before it.
+    """One round of iteratively reweighted least squares, and the loss before it.
 
     beta + (X' W X + ridge)^-1 (X' W (z - X beta) - ridge beta), the same as R's
     (X' W X + ridge)^-1 X' W z but with an error that vanishes at the fixed point.
@@ -148,22 +140,24 @@ def fisher_step(beta: Coefs, data: Observed, rules: FitRules) -> tuple[Coefs, Ge
     held = jnp.maximum(log_mean, math.log(rules.min_mean))
     mean = jnp.exp(held)
     slope, fisher = slopes(mean, data)
-    terms = weighted(log_terms(held, mean, data), data.weights).sum(0)
+    lost = likelihood_loss(mean, data)
     residual = weighted(slope + fisher * (held - log_mean), data.weights)
     gradient = data.matrix.T @ residual - rules.ridge * beta
     packed = gram(data.matrix, weighted(fisher, data.weights), rules.ridge)
     step = SmallCholesky.of(packed, data.matrix.shape[1]).solve(gradient)
-    return beta + step, terms
+    return beta + step, lost
 
 
-def constant_terms(
-    counts: Table, dispersion: Genes, weights: Float[Array, "samples 1"] | None
-) -> Genes:
-    """Terms of log NB without mu, summed over samples."""
-    size = jnp.broadcast_to(1 / dispersion, counts.shape)
-    terms = log_gamma_ratio(counts, size) - log_gamma(counts + 1)
-    terms = terms + counts * log(dispersion)
-    return weighted(terms, weights).sum(0)
+def best_likelihood(data: Observed) -> Genes:
+    """Log likelihood at mu = K."""
+    terms = saturated(data.counts, data.dispersion)
+    return weighted(terms, data.weights).sum(0)
+
+
+def likelihood_loss(mean: Table, data: Observed) -> Genes:
+    """`best_likelihood` minus the log likelihood at mu."""
+    terms = loss(data.counts, mean, data.dispersion)
+    return weighted(terms, data.weights).sum(0)
 
 
 def least_squares_start(

@@ -63,12 +63,17 @@ class SmallCholesky(eqx.Module):
         padded = [row + [zero] * (coefs - len(row)) for row in rows]
         return SmallCholesky(jnp.stack([jnp.stack(row) for row in padded]))
 
-    def solve(self, right: Float[Array, "coefs genes"]) -> Float[Array, "coefs genes"]:
-        """A^-1 b."""
+    def solve(
+        self, right: Float[Array, "coefs *extra genes"]
+    ) -> Float[Array, "coefs *extra genes"]:
+        """A^-1 b, for any number of right sides."""
         coefs = self.lower.shape[0]
         if coefs > _UNROLLED:
-            inverse = self.inverse()
-            return (inverse * right).sum(1)
+            lower, sides = jnp.moveaxis(self.lower, -1, 0), jnp.moveaxis(right, -1, 0)
+            flat = sides.reshape(*sides.shape[:2], -1)
+            flat = solve_triangular(lower, flat, lower=True)
+            flat = solve_triangular(lower, flat, lower=True, trans=1)
+            return jnp.moveaxis(flat.reshape(sides.shape), 0, -1)
         lower = self.lower
         forward: list[Array] = []
         for i in range(coefs):
@@ -87,14 +92,8 @@ class SmallCholesky(eqx.Module):
     def inverse(self) -> Float[Array, "coefs coefs genes"]:
         """A^-1."""
         coefs = self.lower.shape[0]
-        if coefs > _UNROLLED:
-            lower = jnp.moveaxis(self.lower, -1, 0)
-            eye = jnp.broadcast_to(jnp.eye(coefs, dtype=lower.dtype), lower.shape)
-            root = solve_triangular(lower, eye, lower=True)
-            return jnp.moveaxis(jnp.swapaxes(root, 1, 2) @ root, 0, -1)
-        one, zero = jnp.ones_like(self.lower[0, 0]), jnp.zeros_like(self.lower[0, 0])
-        unit = lambda i: jnp.stack([one if j == i else zero for j in range(coefs)])
-        return jnp.stack([self.solve(unit(i)) for i in range(coefs)], 1)
+        eye = jnp.eye(coefs, dtype=self.lower.dtype)[:, :, None]
+        return self.solve(jnp.broadcast_to(eye, self.lower.shape))
 
     def log_determinant(self) -> Float[Array, " genes"]:
         """log det A."""
