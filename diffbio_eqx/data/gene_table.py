@@ -25,7 +25,8 @@ class GeneTable(eqx.Module):
 
     Input:
 
-    - `counts` K, `weights` w, `design`: see `CountMatrix`, JAX arrays of one dtype.
+    - `counts` K, `design`: see `CountMatrix`, JAX arrays of one dtype. `weights` w:
+      (samples,), or (samples, genes) for a weight of each count.
     - `tested`: real genes with a count in some sample; `genes`: real genes.
     - `scale` n (samples, genes) or (samples, 1): size factors or normalisation factors.
 
@@ -48,7 +49,7 @@ class GeneTable(eqx.Module):
 
     counts: Float[Array, "samples genes"]
     design: Design
-    weights: Float[Array, " samples"] | None
+    weights: Float[Array, "*observations"] | None
     genes: Bool[Array, " genes"]
     tested: Bool[Array, " genes"]
     scale: Float[Array, "samples _"] | None = None
@@ -102,11 +103,19 @@ class GeneTable(eqx.Module):
     def with_scale(self, scale: Float[Array, "samples _"]) -> "GeneTable":
         """`scale` and what follows from it: `base_mean` and `base_variance`."""
         scaled = self.counts / scale
-        mean = _weighted_mean(scaled, self.weights)
+        mean = _weighted_mean(scaled, self.observation_weights)
         samples = self.counts.shape[0]
-        square = _weighted_mean((scaled - mean) ** 2, self.weights)
+        square = _weighted_mean((scaled - mean) ** 2, self.observation_weights)
         variance = square * (samples / max(samples - 1, 1))
         return self.replace(scale=scale, base_mean=mean, base_variance=variance)
+
+    @property
+    def observation_weights(self) -> Float[Array, "samples _"] | None:
+        """The weights as (samples, 1) or (samples, genes), or None."""
+        weights = self.weights
+        if weights is None or weights.ndim == 2:
+            return weights
+        return weights[:, None]
 
     def replace(self, **columns: Any) -> "GeneTable":
         """The table with these columns put in."""
@@ -116,4 +125,4 @@ class GeneTable(eqx.Module):
 def _weighted_mean(x: Array, weights: Array | None) -> Array:
     if weights is None:
         return x.mean(0)
-    return (weights[:, None] * x).sum(0) / weights.sum()
+    return (weights * x).sum(0) / weights.sum(0)
