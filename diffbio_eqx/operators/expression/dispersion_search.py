@@ -1,14 +1,17 @@
 """Solvers for the dispersions of all genes: R's line search and grid, and Newton's."""
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jax import lax
+from jaxtyping import Array, Bool
 
 from diffbio_eqx.operators.expression.dispersion_likelihood import (
     DispersionProblem,
     Genes,
+    constant_part,
     log_posterior,
 )
 from diffbio_eqx.operators.expression.gene_blocks import iterate_genes
@@ -17,41 +20,51 @@ Flags = Bool[Array, " genes"]
 
 _LOWEST, _HIGHEST = -30.0, 10.0
 _GRID = 20
+_FINISHED = 2 * _GRID
 _SCAN = 24
 
 
-class LineSearch(NamedTuple):
-    """Where the ascent ended.
+class Search(NamedTuple):
+    """What R's search ends with.
 
-    - `log_dispersion`; `start` (value of `log_posterior` there), `gain` (how far the
-      value rose); `rounds`, of steps tried.
+    - `log_dispersion`; `kept`: the start was kept; `gridded`: the grid decided.
     """
 
     log_dispersion: Genes
-    start: Genes
-    gain: Genes
-    rounds: Int[Array, " genes"]
+    kept: Flags
+    gridded: Flags
 
 
-def line_search(
+def search(
     start: Genes,
     problem: DispersionProblem,
     active: Flags,
+    low: float,
+    high: float,
     *,
-    lowest: float,
+    gene_wise: bool,
     tolerance: float = 1e-6,
     rounds: int = 100,
-) -> LineSearch:
-    """Gradient ascent in log dispersion by R's rules.
+) -> Search:
+    """Gradient ascent in log dispersion by R's rules, and its grid.
 
     A step of kappa times the slope is taken if the value rises by at least 1e-4 kappa
     slope^2, else kappa is halved. After a step kappa grows by a tenth, to 1 at most,
     and is halved at each fifth. It ends when a step gains less than `tolerance`, or
-    leads below `lowest` (whose gain is not counted), or after `rounds`. Proposals stay
-    in [-30, 10].
+    leads below a tenth of the lowest dispersion (whose gain is not counted), or after
+    `rounds`. Proposals stay in [-30, 10].
+
+    With `gene_wise` the start is kept if the log likelihood, in R's form, rose by less
+    than a millionth of itself, and the grid decides after `rounds` rounds or one, where
+    the dispersion is more than ten times the lowest. Else it does after `rounds`.
+
+    The grid: the best of 20 points in [low, high], then of 20 around that point which
+    span one step of the first to both sides.
     """
-    zero = jnp.zeros_like(start)
-    none = jnp.zeros(start.shape, int)
+    dtype = problem.counts.dtype
+    zero, none = jnp.zeros_like(start), jnp.zeros(start.shape, int)
+    # `stage` is -1 during the ascent and counts the points of the grid after it, when
+    # `value` and `place` are the best so far and `slope` is the centre.
     state = {
         "place": start,
         "value": zero,
@@ -60,95 +73,94 @@ def line_search(
         "first": zero,
         "round": none - 1,
         "steps": none,
-        "done": ~active,
+        "stage": jnp.where(active, -1, _FINISHED),
+        "gridded": ~active & active,
     }
+    columns = {"start": start, "data": problem.by_gene()}
+    if gene_wise:
+        columns["constant"] = constant_part(problem)
+    delta = (high - low) / (_GRID - 1)
+
+    def is_kept(state, columns):
+        if not gene_wise:
+            return jnp.zeros(state["round"].shape, bool)
+        size = jnp.abs(state["first"] + columns["constant"])
+        return state["value"] - state["first"] < 1e-6 * size
+
+    def needs_grid(state, columns):
+        unfinished = state["round"] >= rounds
+        if not gene_wise:
+            return unfinished
+        kept = is_kept(state, columns)
+        place = jnp.where(kept, columns["start"], state["place"])
+        odd = unfinished | (state["round"] == 1)
+        return odd & (place > low + math.log(10.0))
+
+    def ascend(state, columns, ahead, kappa, value, slope):
+        fresh = state["round"] < 0
+        gain = value - state["value"]
+        taken = fresh | (gain >= kappa * 1e-4 * state["slope"] ** 2)
+        small = taken & ~fresh & (gain < tolerance)
+        below = taken & ~fresh & ~small & (ahead < low - math.log(10.0))
+        onward = taken & ~small & ~below
+        steps = state["steps"] + (taken & ~fresh).astype(int)
+        longer = jnp.minimum(1.1 * kappa, 1.0)
+        longer = jnp.where(steps % 5 == 0, 0.5 * longer, longer)
+        shorter = jnp.where(taken, kappa, 0.5 * kappa)
+        kappa = jnp.where(onward, longer, shorter)
+        new = {
+            "place": jnp.where(taken, ahead, state["place"]),
+            "value": jnp.where(taken & ~below, value, state["value"]),
+            "slope": jnp.where(onward, slope, state["slope"]),
+            "kappa": jnp.where(fresh, 1.0, kappa),
+            "first": jnp.where(fresh, value, state["first"]),
+            "round": state["round"] + 1,
+            "steps": steps,
+        }
+        over = small | below | (new["round"] >= rounds)
+        odd = over & needs_grid(new, columns)
+        stage = jnp.where(odd, 0, jnp.where(over, _FINISHED, -1))
+        return new | {"stage": stage, "gridded": odd}
+
+    def try_point(state, here, centre, value):
+        stage = state["stage"]
+        better = (stage % _GRID == 0) | (value > state["value"])
+        return state | {
+            "place": jnp.where(better, here, state["place"]),
+            "value": jnp.where(better, value, state["value"]),
+            "slope": centre,
+            "stage": jnp.minimum(stage + 1, _FINISHED),
+        }
 
     def step(state, columns):
-        place, kappa, slope = state["place"], state["kappa"], state["slope"]
-        fresh = state["round"] < 0
-        safe = jnp.where(slope == 0, 1.0, slope)
+        place, slope, stage = state["place"], state["slope"], state["stage"]
+        kappa, safe = state["kappa"], jnp.where(slope == 0, 1.0, slope)
         ahead = place + kappa * slope
         kappa = jnp.where(ahead < _LOWEST, (_LOWEST - place) / safe, kappa)
         kappa = jnp.where(ahead > _HIGHEST, (_HIGHEST - place) / safe, kappa)
         ahead = place + kappa * slope
-        value, new_slope = log_posterior(ahead, problem._replace(**columns))
-        gain = value - state["value"]
-        taken = gain >= kappa * 1e-4 * slope * slope
-        small = taken & (gain < tolerance)
-        low = taken & ~small & (ahead < lowest)
-        onward = taken & ~small & ~low
-        count = state["steps"] + taken.astype(int)
-        longer = jnp.minimum(1.1 * kappa, 1.0)
-        longer = jnp.where(count % 5 == 0, 0.5 * longer, longer)
-        last = state["round"] + 1 >= rounds
-        new = {
-            "place": jnp.where(taken, ahead, place),
-            "value": jnp.where(small | onward, value, state["value"]),
-            "slope": jnp.where(onward, new_slope, slope),
-            "kappa": jnp.where(onward, longer, jnp.where(taken, kappa, 0.5 * kappa)),
-            "first": state["first"],
-            "round": state["round"] + 1,
-            "steps": count,
-            "done": small | low | last,
-        }
-        # The first round only evaluates the start.
-        begin = {
-            "value": value,
-            "slope": new_slope,
-            "kappa": jnp.ones_like(place),
-            "first": value,
-            "round": state["round"] + 1,
-        }
-        begin = state | begin
-        choose = lambda a, b, c: jnp.where(state["done"], c, jnp.where(fresh, a, b))
-        return jax.tree.map(choose, begin, new, state)
+        centre = jnp.where(stage == _GRID, place, slope)
+        part = (stage % _GRID).astype(dtype) / (_GRID - 1)
+        fine = centre + delta * (2 * part - 1)
+        point = jnp.where(stage < _GRID, low + (high - low) * part, fine)
+        here = lax.optimization_barrier(jnp.where(stage < 0, ahead, point))
+        # The barriers keep XLA from computing the likelihood once for each use of it.
+        value, slope = log_posterior(here, problem._replace(**columns["data"]))
+        value, slope, kappa = lax.optimization_barrier((value, slope, kappa))
+        new = ascend(state, columns, here, kappa, value, slope)
+        tried = try_point(state, here, centre, value)
+        tried["stage"] = jnp.where(stage < _FINISHED, tried["stage"], stage)
+        finished = stage >= _FINISHED
+        choose = lambda a, b, c: jnp.where(finished, c, jnp.where(stage < 0, a, b))
+        return jax.tree.map(choose, new, tried, state)
 
-    state = iterate_genes(
-        step, lambda s: ~s["done"], state, problem.by_gene(), rounds=rounds + 1
-    )
-    gain = state["value"] - state["first"]
-    return LineSearch(state["place"], state["first"], gain, state["round"])
-
-
-def grid_search(
-    problem: DispersionProblem, active: Flags, low: float, high: float
-) -> Genes:
-    """The best of 20 points in [low, high], then of 20 around it: R's grid.
-
-    The second grid spans one step of the first to both sides.
-    """
-    genes = active.shape[0]
-    dtype = problem.counts.dtype
-    delta = (high - low) / (_GRID - 1)
-    zero = jnp.zeros(genes, dtype)
-    count = jnp.where(active, 0, 2 * _GRID)
-    state = {"round": count, "best": zero, "place": zero, "centre": zero}
-
-    def step(state, columns):
-        count = state["round"]
-        fine = count >= _GRID
-        centre = jnp.where(count == _GRID, state["place"], state["centre"])
-        part = (count % _GRID).astype(dtype) / (_GRID - 1)
-        here = jnp.where(
-            fine, centre + delta * (2 * part - 1), low + (high - low) * part
-        )
-        value, _ = log_posterior(here, problem._replace(**columns))
-        better = (count % _GRID == 0) | (value > state["best"])
-        new = {
-            "round": count + 1,
-            "best": jnp.where(better, value, state["best"]),
-            "place": jnp.where(better, here, state["place"]),
-            "centre": centre,
-        }
-        done = count >= 2 * _GRID
-        return jax.tree.map(lambda a, b: jnp.where(done, b, a), new, state)
-
-    unfinished = lambda s: s["round"] < 2 * _GRID
-    rounds = 2 * _GRID
-    state = iterate_genes(
-        step, unfinished, state, problem.by_gene(), rounds=rounds, chunk=rounds
-    )
-    return state["place"]
+    unfinished = lambda s: s["stage"] < _FINISHED
+    most = rounds + 1 + _FINISHED
+    state = iterate_genes(step, unfinished, state, columns, rounds=most)
+    gridded = state["gridded"]
+    kept = is_kept(state, columns) & ~gridded
+    place = jnp.where(kept, start, jnp.clip(state["place"], low, high))
+    return Search(place, kept, gridded)
 
 
 class Maximum(NamedTuple):

@@ -15,14 +15,12 @@ from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.operators.expression.dispersion_likelihood import (
     Genes,
     at_optimum,
-    constant_part,
     dispersion_problem,
 )
 from diffbio_eqx.operators.expression.dispersion_search import (
-    grid_search,
     largest_dispersion,
-    line_search,
     maximise,
+    search,
 )
 from diffbio_eqx.operators.expression.gene_blocks import map_genes
 from diffbio_eqx.operators.expression.glm_fit import fit_glm, fit_rules
@@ -179,18 +177,11 @@ class GeneDispersion(AbstractOperator):
             place, converged = maximise(still, tested, low, high)
             kept = ~tested
         else:
-            start_place = jnp.log(lax.stop_gradient(start))
-            found = line_search(start_place, still, tested, lowest=low - math.log(10))
-            first = jnp.abs(found.start + constant_part(still))
-            kept = (found.gain < first * 1e-6) | ~tested
-            place = jnp.where(
-                kept, start_place, jnp.minimum(found.log_dispersion, high)
+            log_start = jnp.log(lax.stop_gradient(start))
+            place, kept, gridded = search(
+                log_start, still, tested, low, high, gene_wise=True
             )
-            odd = (found.rounds >= 100) | (found.rounds == 1)
-            odd = tested & odd & (place > low + math.log(10))
-            place = jnp.where(odd, grid_search(still, odd, low, high), place)
-            place = jnp.clip(place, low, high)
-            kept, converged = kept & ~odd, ~odd
+            kept, converged = kept | ~tested, ~gridded
         free = ~kept & (place > low) & (place < high)
         moved = jnp.clip(jnp.exp(at_optimum(place, problem, free)), least, most)
         return table.replace(

@@ -18,10 +18,9 @@ from diffbio_eqx.operators.expression.dispersion_likelihood import (
     dispersion_problem,
 )
 from diffbio_eqx.operators.expression.dispersion_search import (
-    grid_search,
     largest_dispersion,
-    line_search,
     maximise,
+    search,
 )
 from diffbio_eqx.operators.expression.gene_dispersion import Solver
 from diffbio_eqx.params import Free
@@ -115,14 +114,9 @@ class MapDispersion(AbstractOperator):
             place, _ = maximise(still, tested, low, high)
         else:
             start = lax.stop_gradient(jnp.where(gene > 0.1 * fitted, gene, fitted))
-            found = line_search(
-                jnp.log(start), still, tested, lowest=low - math.log(10)
+            place, _, _ = search(
+                jnp.log(start), still, tested, low, high, gene_wise=False
             )
-            odd = tested & (found.rounds >= 100)
-            place = jnp.where(
-                odd, grid_search(still, odd, low, high), found.log_dispersion
-            )
-            place = jnp.clip(place, low, high)
         free = tested & (place > low) & (place < high)
         shrunken = jnp.clip(jnp.exp(at_optimum(place, problem, free)), least, most)
         shrunken = jnp.where(tested, shrunken, 1.0)
