@@ -10,6 +10,7 @@ from diffbio_eqx._numerics import masked_mean
 from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.statistics.benjamini_hochberg import benjamini_hochberg
 from diffbio_eqx.statistics.lowess import lowess
+from diffbio_eqx.statistics.quantiles import quantiles
 
 _CUTOFFS = 50
 _HIGHEST = 0.95
@@ -47,6 +48,7 @@ class IndependentFiltering(AbstractOperator):
     log p-values, which genes have one, means of scaled counts, which genes are real.
 
     - `alpha`: false discovery rate that the filter is for, in (0, 1).
+    - `enabled`: False takes every tested gene (static).
 
     **Returns:** `FilteredTests`.
 
@@ -61,10 +63,12 @@ class IndependentFiltering(AbstractOperator):
     """
 
     alpha: float = eqx.field(static=True)
+    enabled: bool = eqx.field(static=True)
 
-    def __init__(self, alpha: float = 0.1):
+    def __init__(self, alpha: float = 0.1, *, enabled: bool = True):
         require_range("alpha", alpha, 0.0, 1.0, open_low=True, open_high=True)
         self.alpha = float(alpha)
+        self.enabled = bool(enabled)
 
     def __call__(
         self,
@@ -79,12 +83,14 @@ class IndependentFiltering(AbstractOperator):
     ) -> FilteredTests:
         log_p, tested, mean, genes = x
         tested = tested & genes
+        if not self.enabled:
+            return _unfiltered(log_p, tested)
         mean = lax.stop_gradient(jnp.where(genes, mean, 0.0))
         empty = masked_mean((mean == 0).astype(mean.dtype), genes)
         highest = jnp.where(empty < _HIGHEST, _HIGHEST, 1.0)
         parts = jnp.linspace(0.0, 1.0, _CUTOFFS, dtype=mean.dtype)
         thetas = empty + (highest - empty) * parts
-        cutoffs = _quantiles(mean, genes, thetas)
+        cutoffs = quantiles(mean, genes, thetas)
         counts = self._rejections(lax.stop_gradient(log_p), tested, mean, cutoffs)
         chosen = _choose(thetas, counts)
         passed = tested & (mean >= cutoffs[chosen])
@@ -116,16 +122,10 @@ class IndependentFiltering(AbstractOperator):
         return lax.map(count, cutoffs).astype(mean.dtype)
 
 
-def _quantiles(x: Array, mask: Array, q: Array) -> Array:
-    """Quantiles of the real entries, linear between them, as R's type 7."""
-    ordered = jnp.sort(jnp.where(mask, x, jnp.inf))
-    last = jnp.maximum(mask.sum() - 1, 0)
-    at = q * last.astype(x.dtype)
-    low = jnp.clip(jnp.floor(at).astype(last.dtype), 0, last)
-    below, above = ordered[low], ordered[jnp.minimum(low + 1, last)]
-    part = at - low.astype(x.dtype)
-    between = (part > 0) & (above != below)
-    return jnp.where(between, (1 - part) * below + part * above, below)
+def _unfiltered(log_p: Array, tested: Array) -> FilteredTests:
+    nothing = jnp.zeros(_CUTOFFS, log_p.dtype)
+    adjusted = benjamini_hochberg(log_p, tested)
+    return FilteredTests(adjusted, tested, nothing[0], nothing[0], nothing, nothing)
 
 
 def _choose(thetas: Array, counts: Array) -> Array:

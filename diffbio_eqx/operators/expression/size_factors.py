@@ -1,6 +1,6 @@
 """How deep each sample was sequenced: median of ratios."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -15,11 +15,14 @@ from diffbio_eqx._typing import Mode
 from diffbio_eqx.data.gene_table import GeneTable
 from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.operators.expression.gene_blocks import map_genes
+from diffbio_eqx.operators.expression.iterative_size_factors import (
+    iterate_size_factors,
+)
 from diffbio_eqx.params import Frozen
 from diffbio_eqx.relax import Relaxation
 from diffbio_eqx.statistics.robust import median
 
-Method = Literal["auto", "ratio", "poscounts"]
+Method = Literal["auto", "ratio", "poscounts", "iterate"]
 
 _NO_GENE = (
     "size factors: expected a gene without zeros, got none; "
@@ -37,9 +40,10 @@ class SizeFactors(AbstractOperator):
       factors are divided by their geometric mean.
     - `"auto"`: "ratio", but "poscounts" where every gene has a zero
       (`uses_poscounts(table)` tells).
+    - `"iterate"`: in turn with a fit of all genes (see `iterate_size_factors`).
 
     With weights of samples, means over samples are weighted. A table that has a `scale`
-    is returned as it is. For alternation with a fit see `IterativeSizeFactors`.
+    is returned as it is.
 
     **Arguments:** `table`, a `GeneTable`.
 
@@ -51,7 +55,8 @@ class SizeFactors(AbstractOperator):
 
     **Returns:** the table with `scale` (samples, 1) and what follows from it.
 
-    **Raises:** an error at run time with "ratio" where every gene has a zero.
+    **Raises:** an error at run time with "ratio" where every gene has a zero, and with
+    "iterate" if it does not settle.
 
     **Exact:** hard and straight-through modes. **Relaxed:** the median in soft mode,
     and its gradient, the mean over genes near it (see `median`).
@@ -78,7 +83,14 @@ class SizeFactors(AbstractOperator):
         temperature: float = 0.05,
         mode: Mode = "straight_through",
     ):
-        require_choice("method of size factors", method, ("auto", "ratio", "poscounts"))
+        require_choice("method of size factors", method, get_args(Method))
+        limited = geometric_means is not None or control_genes is not None
+        require(
+            method != "iterate" or not limited,
+            "method of size factors",
+            expected="another one than 'iterate' with genes or means given",
+            got=method,
+        )
         if control_genes is not None:
             control_genes = np.asarray(control_genes)
             right = control_genes.dtype == bool and control_genes.any()
@@ -108,6 +120,8 @@ class SizeFactors(AbstractOperator):
     ) -> GeneTable:
         if table.scale is not None:
             return table
+        if self.method == "iterate":
+            return table.with_scale(jnp.exp(iterate_size_factors(table))[:, None])
         means, usable, centred = self._log_means(table)
         if self.control_genes is not None:
             usable = usable & self.control_genes.value
