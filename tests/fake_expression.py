@@ -18,6 +18,7 @@ class FakeConfig:
     shrinkage: str | None = None
     size_factors: str = "auto"
     trend: str = "parametric"
+    prior_variance: float | None = None
     cooks_filter: bool = True
     independent_filtering: bool = True
 

@@ -100,6 +100,13 @@ def de(
     trend: Annotated[
         str, typer.Option(help="Dispersion trend: parametric, local or mean.")
     ] = "parametric",
+    prior_variance: Annotated[
+        float | None,
+        typer.Option(
+            help="Variance of log dispersions around the trend. [default: estimated]",
+            show_default=False,
+        ),
+    ] = None,
     no_cooks_filter: Annotated[
         bool, typer.Option("--no-cooks-filter", help="Outliers keep their p-value.")
     ] = False,
@@ -147,6 +154,8 @@ def de(
     from diffbio_eqx.jobs.de import differential_expression
 
     options: dict[str, Any] = {}
+    if prior_variance is not None:
+        options["prior_variance"] = prior_variance
     if no_cooks_filter:
         options["cooks_filter"] = False
     if no_independent_filtering:

@@ -93,12 +93,14 @@ class DeResult:
             head = f"{self.info.formula} against {self.info.reduced_formula}; {head}"
         if self.cell_type is not None:
             head = f"{self.cell_type}: {head}"
-        effect = f"log2 fold change > {self.lfc_threshold:g}"
+        large = ""
+        if self.lfc_threshold:
+            large = f" (beyond a log2 fold change of {self.lfc_threshold:g})"
         lines = [
             f"{head} ({len(self.samples)} samples, {len(self.genes):,} genes, "
             f"{c['with counts']:,} with a count)",
             f"  adjusted p < {self.alpha:g}: {share(c['up'])} up, "
-            f"{share(c['down'])} down ({effect})",
+            f"{share(c['down'])} down{large}",
             f"  no p-value, Cook's outliers: {share(c['outliers'])}; no adjusted "
             f"p-value, mean count < {self.filter_threshold:.0f}: "
             f"{share(c['low counts'])}",
