@@ -1,13 +1,15 @@
 """Cook's distances: how far one count moves the coefficients of its gene."""
 
+import equinox as eqx
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from diffbio_eqx._checks import require
+from diffbio_eqx.data.design import Design
 from diffbio_eqx.data.gene_table import GeneTable
 from diffbio_eqx.operators.base import AbstractOperator
 from diffbio_eqx.operators.expression.gene_blocks import map_genes
+from diffbio_eqx.operators.expression.trimmed_cells import TrimmedCells
 from diffbio_eqx.statistics.tail_probabilities import f_quantile
 
 LEAST_DISPERSION = 0.04
@@ -51,7 +53,7 @@ class CooksDistance(AbstractOperator):
         for name in ("means", "leverages", "scale"):
             found = getattr(table, name) is not None
             require(found, "table", expected=f"its {name}", got="none")
-        trim = _Trimming(table)
+        cell_variance = _CellVariance.of(table.design)
         coefs = table.design.matrix.shape[1]
         shared = table.scale.shape[1] == 1
         columns = {
@@ -64,54 +66,44 @@ class CooksDistance(AbstractOperator):
         def one_block(block):
             counts, mean = block["counts"], block["means"]
             scaled = counts / block.get("scale", table.scale)
-            variance = trim.variance(scaled)
+            variance = cell_variance(scaled)
             level = jnp.maximum(scaled.mean(0), float(jnp.finfo(mean.dtype).tiny))
             robust = (variance - level) / level / level
             robust = jnp.maximum(robust, LEAST_DISPERSION)
             residual = (counts - mean) ** 2 / (mean + robust * mean**2)
-            left = block["leverages"]
-            return residual / coefs * left / (1 - left) ** 2
+            leverage = block["leverages"]
+            rest = jnp.maximum(1 - leverage, float(jnp.finfo(mean.dtype).eps))
+            return residual / coefs * leverage / rest**2
 
         cooks = jnp.where(table.tested, map_genes(one_block, columns), 0.0)
         counted = table.design.replicates() >= FEWEST_REPLICATES
         return table.replace(cooks=cooks, max_cooks=largest(cooks, counted))
 
 
-class _Trimming:
-    """Trimmed means and variances within the cells of a design."""
+class _CellVariance(eqx.Module):
+    """The largest trimmed variance of a cell."""
 
-    def __init__(self, table: GeneTable):
-        same = table.design.same_cell()
+    cells: TrimmedCells
+    counted: Bool[Array, " samples"]
+    factor: Float[Array, " samples"]
+
+    @staticmethod
+    def of(design: Design) -> "_CellVariance":
+        """For cells of 3 samples and more; without one, all samples are a cell."""
+        same = design.same_cell()
         enough = same.sum(1) >= FEWEST_REPLICATES
-        any_enough = enough.any()
-        same = same | ~any_enough
-        self.counted = enough | ~any_enough
-        self.cell = jnp.argmax(same, 1).astype(jnp.int32)
-        order = jnp.sort(self.cell)
-        size = same.sum(1)
-        sizes = size[order]
-        rank = jnp.arange(order.size) - jnp.searchsorted(order, order)
-        dtype = table.counts.dtype
-        few, some = (size <= 3) & any_enough, (size < 24) & any_enough
-        share = jnp.where(few, 1 / 3, jnp.where(some, 1 / 4, 1 / 8))
-        cut = jnp.floor((size * share).astype(dtype) + 1e-4).astype(rank.dtype)
-        cuts = cut[order]
-        kept = (rank >= cuts) & (rank < sizes - cuts)
-        weight = jnp.where(kept, 1.0 / (sizes - 2 * cuts), 0.0)
-        mine = self.cell[:, None] == order[None, :]
-        self.average = jnp.where(mine, weight, 0.0).astype(dtype)
-        factor = jnp.where(few, 2.04, jnp.where(some, 1.86, 1.51))
-        self.factor = factor.astype(dtype)[:, None]
+        some = enough.any()
+        same = same | ~some
+        size = same.sum(1).astype(jnp.int32)
+        few, middle = (size <= 3) & some, (size < 24) & some
+        share = jnp.where(few, 3, jnp.where(middle, 4, 8)).astype(size.dtype)
+        factor = jnp.where(few, 2.04, jnp.where(middle, 1.86, 1.51))
+        cells = TrimmedCells(same, size // share, size)
+        return _CellVariance(cells, enough | ~some, factor)
 
-    def mean(self, x: Table) -> Table:
-        """For each sample the trimmed mean of its cell."""
-        cell = jnp.broadcast_to(self.cell[:, None], x.shape)
-        ascending = lax.sort((cell, x), dimension=0, num_keys=2)[1]
-        return self.average @ ascending
-
-    def variance(self, x: Table) -> Float[Array, " genes"]:
-        """The largest trimmed variance of a cell."""
-        within = self.factor * self.mean((x - self.mean(x)) ** 2)
+    def __call__(self, x: Table) -> Float[Array, " genes"]:
+        squares = (x - self.cells.mean(x)) ** 2
+        within = self.factor.astype(x.dtype)[:, None] * self.cells.mean(squares)
         return jnp.max(within, 0, where=self.counted[:, None], initial=0.0)
 
 

@@ -14,6 +14,7 @@ from diffbio_eqx.operators.expression.cooks_distance import (
     largest,
 )
 from diffbio_eqx.operators.expression.gene_blocks import map_genes
+from diffbio_eqx.operators.expression.trimmed_cells import TrimmedCells
 
 _TRIM = 0.2
 
@@ -98,7 +99,7 @@ class OutlierReplacement(AbstractOperator):
 def _trimmed_mean(table: GeneTable) -> Float[Array, " genes"]:
     """Mean of the scaled counts without 20 % at each end."""
     samples = table.counts.shape[0]
-    cut = int(samples * _TRIM)
-    kept = slice(cut, samples - cut)
-    middle = lambda scaled: jnp.sort(scaled, 0)[kept].mean(0)
-    return map_genes(middle, table.counts / table.scale)
+    size = jnp.full(samples, samples, jnp.int32)
+    cut = jnp.full_like(size, int(samples * _TRIM))
+    together = TrimmedCells(jnp.ones((samples, samples), bool), cut, size)
+    return map_genes(lambda x: together.mean(x)[0], table.counts / table.scale)
