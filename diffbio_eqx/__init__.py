@@ -8,6 +8,9 @@ from diffbio_eqx.checkpoint import load as load
 from diffbio_eqx.checkpoint import load_metadata as load_metadata
 from diffbio_eqx.checkpoint import save as save
 from diffbio_eqx.data import AlignedReads as AlignedReads
+from diffbio_eqx.data import CountMatrix as CountMatrix
+from diffbio_eqx.data import Design as Design
+from diffbio_eqx.data import DifferentialExpression as DifferentialExpression
 from diffbio_eqx.data import VariantCalls as VariantCalls
 from diffbio_eqx.data import bucket as bucket
 from diffbio_eqx.data import stack as stack
@@ -19,14 +22,27 @@ from diffbio_eqx.params import Ordered as Ordered
 from diffbio_eqx.params import Positive as Positive
 from diffbio_eqx.params import Simplex as Simplex
 from diffbio_eqx.params import UnitInterval as UnitInterval
+from diffbio_eqx.pipelines import BootstrapResult as BootstrapResult
+from diffbio_eqx.pipelines import (
+    DifferentialExpressionPipeline as DifferentialExpressionPipeline,
+)
+from diffbio_eqx.pipelines import (
+    DifferentialExpressionPipelineConfig as DifferentialExpressionPipelineConfig,
+)
+from diffbio_eqx.pipelines import SampleInfluence as SampleInfluence
 from diffbio_eqx.pipelines import VariantCallingPipeline as VariantCallingPipeline
 from diffbio_eqx.pipelines import (
     VariantCallingPipelineConfig as VariantCallingPipelineConfig,
 )
 from diffbio_eqx.pipelines import VariantCallingResult as VariantCallingResult
+from diffbio_eqx.pipelines import bootstrap_expression as bootstrap_expression
+from diffbio_eqx.pipelines import (
+    create_differential_expression_pipeline as create_differential_expression_pipeline,
+)
 from diffbio_eqx.pipelines import (
     create_variant_calling_pipeline as create_variant_calling_pipeline,
 )
+from diffbio_eqx.pipelines import sample_influence as sample_influence
 from diffbio_eqx.relax import Relaxation as Relaxation
 from diffbio_eqx.relax import set_mode as set_mode
 from diffbio_eqx.relax import set_temperature as set_temperature

@@ -109,7 +109,15 @@ def reference() -> str:
 
 @pytest.mark.parametrize(
     "package",
-    ["operators.reads", "operators.variants", "losses", "metrics", "io", "jobs"],
+    [
+        "operators.reads",
+        "operators.variants",
+        "operators.expression",
+        "losses",
+        "metrics",
+        "io",
+        "jobs",
+    ],
 )
 def test_every_name_of_a_package_is_in_the_reference(package):
     path = ROOT / "diffbio_eqx" / package.replace(".", "/") / "__init__.py"

@@ -27,8 +27,10 @@ from diffbio_eqx.data.sample_building import reads_from_arrays as reads_from_arr
 from diffbio_eqx.data.sample_building import reads_from_rows as reads_from_rows
 from diffbio_eqx.data.sample_table import Factor as Factor
 from diffbio_eqx.data.sample_table import SampleTable as SampleTable
+from diffbio_eqx.data.shrunken_effects import ShrunkenEffects as ShrunkenEffects
 from diffbio_eqx.data.stacking import bucket as bucket
 from diffbio_eqx.data.stacking import stack as stack
+from diffbio_eqx.data.test_statistics import TestStatistics as TestStatistics
 from diffbio_eqx.data.variant_calls import GenotypeCalls as GenotypeCalls
 from diffbio_eqx.data.variant_calls import VariantCalls as VariantCalls
 from diffbio_eqx.data.variant_records import VariantRecord as VariantRecord

@@ -1,5 +1,26 @@
 """Pipelines: operators composed by plain calls, one sample in, one result out."""
 
+from diffbio_eqx.pipelines.differential_expression import (
+    DifferentialExpressionPipeline as DifferentialExpressionPipeline,
+)
+from diffbio_eqx.pipelines.differential_expression import (
+    DifferentialExpressionPipelineConfig as DifferentialExpressionPipelineConfig,
+)
+from diffbio_eqx.pipelines.differential_expression import (
+    create_differential_expression_pipeline as create_differential_expression_pipeline,
+)
+from diffbio_eqx.pipelines.expression_bootstrap import (
+    BootstrapResult as BootstrapResult,
+)
+from diffbio_eqx.pipelines.expression_bootstrap import (
+    bootstrap_expression as bootstrap_expression,
+)
+from diffbio_eqx.pipelines.expression_influence import (
+    SampleInfluence as SampleInfluence,
+)
+from diffbio_eqx.pipelines.expression_influence import (
+    sample_influence as sample_influence,
+)
 from diffbio_eqx.pipelines.variant_calling import (
     VariantCallingPipeline as VariantCallingPipeline,
 )

@@ -19,6 +19,7 @@ from diffbio_eqx.operators.expression.gene_blocks import iterate_genes
 Flags = Bool[Array, " genes"]
 
 _LOWEST, _HIGHEST = -30.0, 10.0
+_SHORT = 0.02
 _GRID = 20
 _FINISHED = 2 * _GRID
 _SCAN = 24
@@ -99,6 +100,11 @@ def search(
     def ascend(state, columns, ahead, kappa, value, slope):
         fresh = state["round"] < 0
         gain = value - state["value"]
+        if dtype.itemsize < 8:
+            # Gains near the end are below the rounding of the value, not of the slope.
+            move = ahead - state["place"]
+            gain_by_slope = 0.5 * move * (slope + state["slope"])
+            gain = jnp.where(jnp.abs(move) < _SHORT, gain_by_slope, gain)
         taken = fresh | (gain >= kappa * 1e-4 * state["slope"] ** 2)
         small = taken & ~fresh & (gain < tolerance)
         below = taken & ~fresh & ~small & (ahead < low - math.log(10.0))
