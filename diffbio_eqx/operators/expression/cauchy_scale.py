@@ -56,7 +56,7 @@ def _excess(variance: Array, sizes: _Sizes) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _variance(exact: bool, sizes: _Sizes) -> Array:
+def _variance(exact: bool, sizes: _Sizes) -> Array:  # noqa: FBT001
     dtype = sizes.square.dtype
     low, high = jnp.asarray(_SMALLEST**2, dtype), jnp.asarray(_LARGEST**2, dtype)
     tolerance = 0.0 if exact else _TOLERANCE

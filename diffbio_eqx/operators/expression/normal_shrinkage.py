@@ -9,7 +9,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from diffbio_eqx._checks import require, require_choice, require_range
 from diffbio_eqx._numerics import safe_sqrt
-from diffbio_eqx._special import log
 from diffbio_eqx.data.gene_table import GeneTable
 from diffbio_eqx.data.shrunken_effects import ShrunkenEffects
 from diffbio_eqx.operators.base import AbstractOperator

@@ -29,9 +29,9 @@ class RegularisedLog(AbstractOperator):
     an intercept; `d` has the prior N(0, v) and b hardly any. With the fitted dispersion
     alpha the values `(b + d) / log 2` are log2 counts where these are large, and near
     the gene's level where they are small. The prior variance v (log2 units) is such
-    that its upper 5 % begin where those of
-    `|log2(K / n + 1/2) - log2(base_mean + 1/2)|` do, over all genes and samples, weighted
-    by `1 / (1 / base_mean + alpha)`.
+    that its upper 5 % begin where those of the log2 ratios of `K / n + 1/2` to
+    `base_mean + 1/2` do, over all genes and samples, weighted by
+    `1 / (1 / base_mean + alpha)`.
 
     All samples share the intercept only, so the m + 1 equations of a gene are an arrow:
     a diagonal with one full row. A round costs O(m).

@@ -116,8 +116,9 @@ def _start(here: RlogProblem) -> Values:
 class _Sides(NamedTuple):
     """At some values: the loss, minus its derivative to log mu, and two curvatures:
     `fisher` (expected) and `bend` (observed). Below the floor of a mean the loss goes
-    on as the parabola that R's iterations imply."""
+    on as the parabola that R's iterations imply; `held` is the loss at the floor."""
 
+    held: Table
     lost: Table
     residual: Table
     fisher: Table
@@ -134,6 +135,7 @@ def _sides(here: RlogProblem, total: Table) -> _Sides:
     lost = loss(here.counts, mean, here.dispersion)
     return _Sides(
         here.weighted(lost),
+        here.weighted(lost - below * (slope - fisher * below / 2)),
         here.weighted(slope - fisher * below),
         here.weighted(fisher),
         here.weighted(jnp.where(below < 0, fisher, observed)),
@@ -180,7 +182,7 @@ def _reweight(
     def step(state: _Rounds, block: dict[str, Array]) -> _Rounds:
         here = problem.block(block)
         at = _sides(here, state.values.total)
-        lost = at.lost.sum(0)
+        lost = at.held.sum(0)
         size = 2 * jnp.abs(block["best"] - lost) + 0.1
         change = 2 * jnp.abs(lost - state.lost) / size
         done = (state.rounds >= 2) & (change < tolerance)
@@ -224,13 +226,9 @@ def _newton(problem: RlogProblem, start: Values, active: Flags) -> tuple[Values,
     def step(state: _Newton, block: dict[str, Array]) -> _Newton:
         here = problem.block(block)
         trial = state.values.moved(state.move, state.length)
-        log_mean = log(here.scale) + trial.total
-        below = jnp.minimum(log_mean - _LOG_FLOOR, 0.0)
         at = _sides(here, trial.total)
-        # `lost` stops at the floor; the parabola adds what the residual implies.
-        extra = -below * (at.residual + at.fisher * below / 2)
         penalty = here.ridge * (trial.sample**2).sum(0) + _FLAT * trial.level**2
-        value = (at.lost + extra).sum(0) + penalty / 2
+        value = at.lost.sum(0) + penalty / 2
         size = here.weighted(here.counts).sum(0)
         slack = eps * (64 * (jnp.abs(value) + 1) + 4 * size)
         good = jnp.isfinite(value) & (value <= state.value + slack)
