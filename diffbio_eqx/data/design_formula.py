@@ -21,8 +21,9 @@ class DesignInfo:
     - `coefficient_names`: as DESeq2's `resultsNames`; `reduced_names`: of the reduced
       design, empty without one.
     - `contrast_name`: what is tested, such as `dex trt vs untrt`. `coefficient`: the
-      index of the coefficient that the contrast is, or None (apeglm needs one).
+      index of the coefficient that the contrast is, or None.
     - `reference_levels`: of each factor. `variables`: columns that the formula reads.
+    - `interactions`: whether a term has several variables.
     - `notes`: what a user should know, one sentence each.
     """
 
@@ -34,6 +35,7 @@ class DesignInfo:
     variables: tuple[str, ...]
     reduced_formula: str | None = None
     reduced_names: tuple[str, ...] = ()
+    interactions: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -114,6 +116,7 @@ def design_from_formula(
         model.variables,
         reduced,
         () if smaller is None else smaller.names,
+        model.interactions,
         tuple(_notes(table, model, references)),
     )
     return design, info

@@ -61,7 +61,7 @@ def differential_expression(
     - `design`, `contrast`, `lrt` (the reduced formula of a likelihood ratio test) and
       `reference_levels`: see `design_from_formula`.
     - `shrink`: "apeglm" or "normal" puts shrunken effects in place of the estimates,
-      as DESeq2's `lfcShrink`; apeglm needs a contrast that is one coefficient.
+      as DESeq2's `lfcShrink`.
     - `vst`: file for variance-stabilised values (genes x samples, log2); `vst_blind`
       fits their trend without the design, as DESeq2 does unless told otherwise.
     - `alpha`, `lfc_threshold`, `alternative`, `size_factors`, `trend`: of the pipeline;
@@ -117,7 +117,7 @@ def differential_expression(
                     reduced=lrt,
                     reference_levels=reference_levels,
                 )
-                _check_shrinkage(shrink, made[1])
+                told = _check_shrinkage(shrink, made[1])
                 require_counts(one.counts)
         except ValueError as error:
             if one.cell_type is None:
@@ -127,7 +127,7 @@ def differential_expression(
         say(f"{named}fitting {len(one.counts.genes):,} genes{where}")
         with _named_warnings(named):
             part = _tested(pipeline, one, *made, shrink)
-        notes += [f"{named}{note}" for note in made[1].notes]
+        notes += [f"{named}{note}" for note in [*made[1].notes, *told]]
         parts.append(part)
         if vst is not None:
             stabilised.append(_stabilised(pipeline, one, made[0], blind=vst_blind))
@@ -165,22 +165,23 @@ def _pipeline(fields: Mapping[str, Any]) -> eqx.Module:
         return set_mode(create_differential_expression_pipeline(**fields), "hard")
 
 
-def _check_shrinkage(shrink: str | None, info: DesignInfo) -> None:
-    if shrink == "apeglm" and info.coefficient is None:
-        factor, _, rest = info.contrast_name.partition(" ")
-        below = rest.rpartition(" vs ")[2]
-        hint = (
-            f"make {below!r} the reference level: --reference {factor}={below}"
-            if factor in info.reference_levels
-            else "or use 'normal'"
-        )
+def _check_shrinkage(shrink: str | None, info: DesignInfo) -> list[str]:
+    """What to say of shrinkage; normal priors are not for designs with interactions."""
+    if shrink == "normal" and info.interactions:
         fail(
             "shrink",
-            expected="for 'apeglm' a contrast that is one coefficient of the design "
-            f"({', '.join(info.coefficient_names)})",
-            got=repr(info.contrast_name),
-            hint=hint,
+            expected="'apeglm' for a design with interactions",
+            got="'normal'",
+            hint="a prior on a main effect is none on its interaction; DESeq2 refuses "
+            "it too",
         )
+    if shrink is None or info.coefficient is not None:
+        return []
+    kind = {
+        "apeglm": "is shrunken as a coefficient of an equivalent design",
+        "normal": "is that of shrunken coefficients (DESeq2 fits a larger design)",
+    }
+    return [f"{info.contrast_name} is no coefficient of the design; it {kind[shrink]}"]
 
 
 @contextlib.contextmanager

@@ -108,9 +108,17 @@ def test_shrinkage_replaces_effects_and_keeps_the_test(run):
     assert list(run(shrink="normal").result.columns) == SIX
 
 
-def test_apeglm_needs_one_coefficient(run):
-    with pytest.raises(ValueError, match="--reference condition=treated"):
-        run(shrink="apeglm", contrast="condition,control,treated")
+@pytest.mark.parametrize("shrink", ["apeglm", "normal"])
+def test_shrinkage_of_other_contrasts_is_explained(run, shrink):
+    summary = run(shrink=shrink, contrast="condition,control,treated")
+    assert "control vs treated is no coefficient of the design" in summary.notes[0]
+    assert not run(shrink=shrink).notes
+
+
+def test_normal_shrinkage_is_not_for_interactions(run):
+    with pytest.raises(ValueError, match="'apeglm' for a design with interactions"):
+        run(shrink="normal", design="~ batch * condition", contrast=None)
+    assert run(shrink="apeglm", design="~ batch * condition", contrast=None).parts
 
 
 def test_the_likelihood_ratio_test_is_passed_on(run):
