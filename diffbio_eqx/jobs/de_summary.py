@@ -147,5 +147,6 @@ class DeSummary:
     def __str__(self) -> str:
         lines = [f"note: {note}" for note in self.notes]
         lines += [str(part) for part in self.parts]
-        lines += [f"{name}: not tested, {why}" for name, why in self.skipped.items()]
+        if self.skipped:
+            lines.append(f"not tested: {', '.join(self.skipped)}")
         return "\n".join([*lines, f"written to {self.output}"])

@@ -272,3 +272,40 @@ def test_stabilised_values_are_written(run, tmp_path, monkeypatch):
     counts = run(vst=tmp_path / "vst.tsv", vst_blind=False)
     assert list(table.columns) == list(counts.result.samples)
     np.testing.assert_array_equal(table, table_of(tmp_path / "vst.tsv") + 1000)
+
+
+@pytest.mark.slow
+def test_a_real_run_is_that_of_r(data_root, tmp_path):
+    counts = data_root / "data" / "expression" / "sim_outliers_counts.tsv.gz"
+    reference = data_root / "reference" / "expression" / "sim_outliers_condition_only_R"
+    summary = differential_expression(
+        counts,
+        counts.with_name("sim_outliers_coldata.tsv"),
+        tmp_path / "results.tsv",
+        design="~ condition",
+        contrast="condition,B,A",
+        shrink="apeglm",
+        vst=tmp_path / "vst.tsv",
+    )
+    ours = table_of(tmp_path / "results.tsv")
+    assert list(ours.columns) == [*SIX, "svalue"] and len(ours) == 1500
+    wald = table_of(reference / "wald.tsv.gz")
+    shrunken = table_of(reference / "shrinkage.tsv.gz")
+    stabilised = table_of(reference / "vst_blind.tsv.gz")
+    assert ours.loc[~ours.index.isin(wald.index)].padj.isna().all()
+    ours = ours.loc[wald.index]
+    for name, column in {
+        "baseMean": wald.baseMean,
+        "stat": wald.stat,
+        "pvalue": wald.pvalue_default,
+        "padj": wald.padj_default,
+        "log2FoldChange": shrunken.apeglm_log2FoldChange.loc[wald.index],
+        "lfcSE": shrunken.apeglm_lfcSE.loc[wald.index],
+    }.items():
+        assert (ours[name].isna() == column.isna()).all()
+        np.testing.assert_allclose(ours[name], column, rtol=1e-4, atol=1e-4)
+    ours = table_of(tmp_path / "vst.tsv").loc[stabilised.index]
+    np.testing.assert_allclose(ours, stabilised, atol=1e-4)
+    c = summary.result.counts
+    # By shrunken effects, one of which is on the other side of 0 (118 and 111 else).
+    assert (c["up"], c["down"], c["outliers replaced"]) == (117, 112, 49)
