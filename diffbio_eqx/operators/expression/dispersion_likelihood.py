@@ -50,12 +50,9 @@ def dispersion_problem(
     prior_mean: Genes | None = None,
     prior_variance: Float[Array, ""] | None = None,
 ) -> DispersionProblem:
-    """The problem of a table with these means; genes not tested get harmless entries.
-
-    No gradient flows to the design.
-    """
+    """The problem of a table with these means; harmless in genes not tested."""
     tested = table.tested
-    pairs = pair_products(lax.stop_gradient(jnp.asarray(table.design.matrix)))
+    pairs = pair_products(jnp.asarray(table.design.matrix))
     if prior_mean is not None:
         prior_mean = jnp.where(tested, prior_mean, 0.0)
     return DispersionProblem(
@@ -133,13 +130,9 @@ def _at_optimum_jvp(primals, tangents):
     def one_block(block):
         place, free, here, moved = block
         here, moved = problem._replace(**here), change._replace(**moved)
-        # The design is fixed: its tangent must not cost anything.
-        values, pairs = here._replace(pairs=None), here.pairs
-        slope = lambda x, p: log_posterior(x, p._replace(pairs=pairs))[1]
-        by_problem = lambda p: slope(place, p)
-        moved = moved._replace(pairs=None)
-        _, push = jax.jvp(by_problem, (values,), (moved,))
-        by_place = lambda x: slope(x, values)
+        by_problem = lambda p: log_posterior(place, p)[1]
+        _, push = jax.jvp(by_problem, (here,), (moved,))
+        by_place = lambda x: log_posterior(x, here)[1]
         _, bend = jax.jvp(by_place, (place,), (jnp.ones_like(place),))
         use = free & (bend < 0)
         return jnp.where(use, -push / jnp.where(use, bend, 1.0), 0.0)

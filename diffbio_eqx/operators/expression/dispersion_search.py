@@ -184,82 +184,93 @@ def maximise(
     *,
     rounds: int = 60,
 ) -> Maximum:
-    """The maximum in [low, high]: a scan of 24 points, then Newton in a bracket.
+    """The maximum in [low, high]: a scan of 24 points, then the root of the slope.
 
     The slope at the best point tells on which side the maximum lies, and its neighbour
-    there closes the bracket. A Newton step that would leave it is a bisection. One more
-    step follows a slope below 1e-10 (7e-5 in float32). Where the scan ends on a bound
-    with the slope outwards, the bound is the maximum.
+    there closes the bracket. A secant step that would leave the bracket is a bisection.
+    One more step follows a slope below 1e-10 (7e-5 in float32). Where the scan ends on
+    a bound with the slope outwards, the bound is the maximum.
     """
     dtype = problem.counts.dtype
-    tolerance = 3 * float(jnp.finfo(dtype).eps) ** (2 / 3)
-    place, slope = _scan(problem, active, low, high)
+    eps = float(jnp.finfo(dtype).eps)
+    tolerance = 3 * eps ** (2 / 3)
     gap = (high - low) / (_SCAN - 1)
-    up = slope > 0
-    bound = jnp.where(up, place >= high, place <= low)
+    last = _SCAN + rounds
+    zero = jnp.zeros(active.shape[0], dtype)
+    # During the scan `old` is the best point so far, and after it the last one tried.
     state = {
-        "place": place,
-        "low": jnp.where(up, place, place - gap),
-        "high": jnp.where(up, place + gap, place),
-        "round": jnp.where(active & ~bound, 0, rounds),
-        "converged": bound,
+        "place": zero + low,
+        "value": zero,
+        "old": zero,
+        "old_slope": zero,
+        "low": zero,
+        "high": zero,
+        "round": jnp.where(active, 0, last),
+        "converged": ~active & active,
     }
 
-    def step(state, columns):
-        here, place = problem._replace(**columns), state["place"]
-        slope_at = lambda x: log_posterior(x, here)[1]
-        slope, bend = jax.jvp(slope_at, (place,), (jnp.ones_like(place),))
-        low = jnp.where(slope > 0, place, state["low"])
-        high = jnp.where(slope < 0, place, state["high"])
-        newton = place - slope / jnp.where(bend < 0, bend, -1.0)
-        near = jnp.abs(slope) <= tolerance
-        inside = (bend < 0) & (near | ((newton > low) & (newton < high)))
-        new = {
-            "place": jnp.where(inside, newton, 0.5 * (low + high)),
+    def scan(state, here, value, slope):
+        count = state["round"]
+        better = (count == 0) | (value > state["value"])
+        value = jnp.where(better, value, state["value"])
+        old = jnp.where(better, here, state["old"])
+        old_slope = jnp.where(better, slope, state["old_slope"])
+        up = old_slope > 0
+        ahead = jnp.where(count == _SCAN - 2, high, here + gap)
+        other = jnp.where(up, old + gap, old - gap)
+        bound = jnp.where(up, old >= high, old <= low) & (count == _SCAN - 1)
+        place = jnp.where(count == _SCAN - 1, other, ahead)
+        return state | {
+            "place": jnp.where(bound, old, place),
+            "value": value,
+            "old": old,
+            "old_slope": old_slope,
+            "low": jnp.where(up, old, other),
+            "high": jnp.where(up, other, old),
+            "round": jnp.where(bound, last, count + 1),
+            "converged": bound,
+        }
+
+    def narrow(state, here, value, slope):
+        # The end of the bracket is known to be one whatever its slope.
+        inner = state["round"] > _SCAN
+        low = jnp.where(inner & (slope > 0), here, state["low"])
+        high = jnp.where(inner & (slope < 0), here, state["high"])
+        rise = slope - state["old_slope"]
+        secant = slope * (here - state["old"]) / jnp.where(rise == 0, 1.0, rise)
+        ahead = here - jnp.where(rise == 0, 0.0, secant)
+        inside = (ahead > low) & (ahead < high)
+        still = jnp.abs(secant) <= 4 * eps * (1 + jnp.abs(here))
+        near = (jnp.abs(slope) <= tolerance) | (still & inside)
+        near = near | (high - low <= 4 * eps * (1 + jnp.abs(here)))
+        short = jnp.abs(secant) < 0.01 * gap
+        safe = jnp.where(near, here, 0.5 * (low + high))
+        return {
+            "place": jnp.where(inside | (near & short), ahead, safe),
+            "value": value,
+            "old": here,
+            "old_slope": slope,
             "low": low,
             "high": high,
-            "round": jnp.where(near, rounds, state["round"] + 1),
+            "round": jnp.where(near, last, state["round"] + 1),
             "converged": near,
         }
-        done = state["round"] >= rounds
-        return jax.tree.map(lambda a, b: jnp.where(done, b, a), new, state)
-
-    unfinished = lambda s: s["round"] < rounds
-    state = iterate_genes(
-        step, unfinished, state, problem.by_gene(), rounds=rounds, chunk=4
-    )
-    return Maximum(jnp.clip(state["place"], low, high), state["converged"])
-
-
-def _scan(
-    problem: DispersionProblem, active: Flags, low: float, high: float
-) -> tuple[Genes, Genes]:
-    """The best of 24 equidistant points, and the slope there."""
-    dtype = problem.counts.dtype
-    zero = jnp.zeros(active.shape[0], dtype)
-    state = {
-        "round": jnp.where(active, 0, _SCAN),
-        "best": zero,
-        "place": zero + low,
-        "slope": zero,
-    }
 
     def step(state, columns):
-        count = state["round"]
-        part = count.astype(dtype) / (_SCAN - 1)
-        here = jnp.where(count == _SCAN - 1, high, low + (high - low) * part)
+        here = lax.optimization_barrier(state["place"])
         value, slope = log_posterior(here, problem._replace(**columns))
-        better = (count == 0) | (value > state["best"])
-        new = {"best": value, "place": here, "slope": slope}
-        better = better & (count < _SCAN)
-        new = {k: jnp.where(better, new[k], state[k]) for k in new}
-        return new | {"round": jnp.minimum(count + 1, _SCAN)}
+        value, slope = lax.optimization_barrier((value, slope))
+        count = state["round"]
+        first = scan(state, here, value, slope)
+        then = narrow(state, here, value, slope)
+        choose = lambda a, b, c: jnp.where(
+            count >= last, c, jnp.where(count < _SCAN, a, b)
+        )
+        return jax.tree.map(choose, first, then, state)
 
-    unfinished = lambda s: s["round"] < _SCAN
-    state = iterate_genes(
-        step, unfinished, state, problem.by_gene(), rounds=_SCAN, chunk=_SCAN
-    )
-    return state["place"], state["slope"]
+    unfinished = lambda s: s["round"] < last
+    state = iterate_genes(step, unfinished, state, problem.by_gene(), rounds=last)
+    return Maximum(jnp.clip(state["place"], low, high), state["converged"])
 
 
 def largest_dispersion(samples: int) -> float:

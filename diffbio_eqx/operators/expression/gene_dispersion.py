@@ -59,7 +59,8 @@ class GeneDispersion(AbstractOperator):
 
     **Exact:** all; nothing is relaxed. **Gradients** are implicit where the search
     moved or the grid decided, go through the moment estimates where the start was kept,
-    and are 0 at the bounds. They flow to counts, scale and weights.
+    and are 0 at the bounds. They flow to counts, scale,
+    weights and the design.
 
     **Reference:** M. I. Love, W. Huber, S. Anders, "Moderated estimation of fold change
     and dispersion for RNA-seq data with DESeq2", 2014, doi:10.1186/s13059-014-0550-8.
@@ -149,7 +150,7 @@ class GeneDispersion(AbstractOperator):
             return map_genes(one_block, _columns(table))
 
         def from_glm():
-            matrix = lax.stop_gradient(jnp.asarray(table.design.matrix))
+            matrix = jnp.asarray(table.design.matrix)
             fit = fit_glm(
                 table.counts,
                 table.scale,
@@ -225,7 +226,7 @@ def _sample_scale(table: GeneTable) -> Float[Array, " samples"]:
 
 def _linear_fit(table: GeneTable):
     """The (weighted) linear model: a function from scaled counts to fitted ones."""
-    matrix = lax.stop_gradient(jnp.asarray(table.design.matrix))
+    matrix = jnp.asarray(table.design.matrix)
     basis = jnp.linalg.qr(matrix)[0]
     if table.weights is None:
         return lambda scaled: basis @ (basis.T @ scaled)
