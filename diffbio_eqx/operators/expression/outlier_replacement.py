@@ -102,4 +102,5 @@ def _trimmed_mean(table: GeneTable) -> Float[Array, " genes"]:
     size = jnp.full(samples, samples, jnp.int32)
     cut = jnp.full_like(size, int(samples * _TRIM))
     together = TrimmedCells(jnp.ones((samples, samples), bool), cut, size)
-    return map_genes(lambda x: together.mean(x)[0], table.counts / table.scale)
+    total = map_genes(lambda x: together.kept(x).sum(0), table.counts / table.scale)
+    return total / (samples - 2 * int(samples * _TRIM))
