@@ -1,6 +1,7 @@
 """Which genes have too few counts to be worth a test."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
@@ -52,7 +53,8 @@ class IndependentFiltering(AbstractOperator):
 
     **Returns:** `FilteredTests`.
 
-    **Exact:** as DESeq2's `results`. The choice of genes passes no gradient.
+    **Exact:** as DESeq2's `results`. The choice of genes passes no gradient; that of
+    `threshold` is the quantile's.
 
     ```python
     filtered = IndependentFiltering(alpha=0.1)((log_p, tested, base_mean, genes))
@@ -85,13 +87,14 @@ class IndependentFiltering(AbstractOperator):
         tested = tested & genes
         if not self.enabled:
             return _unfiltered(log_p, tested)
-        mean = lax.stop_gradient(jnp.where(genes, mean, 0.0))
+        mean = jnp.where(genes, mean, 0.0)
         empty = masked_mean((mean == 0).astype(mean.dtype), genes)
         highest = jnp.where(empty < _HIGHEST, _HIGHEST, 1.0)
         parts = jnp.linspace(0.0, 1.0, _CUTOFFS, dtype=mean.dtype)
         thetas = empty + (highest - empty) * parts
         cutoffs = quantiles(mean, genes, thetas)
-        counts = self._rejections(lax.stop_gradient(log_p), tested, mean, cutoffs)
+        fixed = jax.tree.map(lax.stop_gradient, (log_p, mean, cutoffs))
+        counts = self._rejections(*fixed, tested)
         chosen = _choose(thetas, counts)
         passed = tested & (mean >= cutoffs[chosen])
         return FilteredTests(
@@ -104,7 +107,7 @@ class IndependentFiltering(AbstractOperator):
         )
 
     def _rejections(
-        self, log_p: Array, tested: Array, mean: Array, cutoffs: Array
+        self, log_p: Array, mean: Array, cutoffs: Array, tested: Array
     ) -> Float[Array, " cutoffs"]:
         """Genes with an adjusted p-value below alpha, for each cutoff."""
         order = jnp.argsort(jnp.where(tested, log_p, jnp.inf))

@@ -66,7 +66,7 @@ def iterate_size_factors(table: GeneTable) -> Float[Array, " samples"]:
 
 def _fit(table: GeneTable, logs: Array) -> GeneTable:
     """Means and dispersions at these factors."""
-    table = GeneDispersion()(table.with_scale(jnp.exp(logs)[:, None]))
+    table = GeneDispersion(linear_means=True)(table.with_scale(jnp.exp(logs)[:, None]))
     return MapDispersion()(DispersionPrior()(DispersionTrend("mean")(table)))
 
 
@@ -78,6 +78,7 @@ def _most_likely(table: GeneTable, fit: GeneTable, logs: Array) -> tuple[Array, 
 
     def constant(block):
         counts, size = block
+        size = jnp.broadcast_to(size, counts.shape)
         terms = log_gamma_ratio(counts, size) - log_gamma(counts + 1)
         return (weights[:, None] * terms).sum(0)
 

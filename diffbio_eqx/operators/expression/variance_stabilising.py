@@ -83,7 +83,7 @@ class VarianceStabilising(AbstractOperator):
             expected="two genes or more, or None",
             got=subset,
         )
-        self.dispersion = GeneDispersion()
+        self.dispersion = GeneDispersion(linear_means=True if blind else None)
         self.trend = DispersionTrend(kind)
         self.blind = bool(blind)
         self.subset = subset
@@ -155,8 +155,8 @@ def _evenly_spaced(table: GeneTable, count: int) -> GeneTable:
     steps, last = count - 1, above.sum() - 1
     # Rounded half to even in whole numbers, so that float32 takes the same genes.
     whole, rest = jnp.divmod(jnp.arange(count) * last, steps)
-    odd = whole % 2 == 0  # places count from 1 in R
-    place = whole + ((2 * rest > steps) | ((2 * rest == steps) & odd))
+    half_up = (2 * rest == steps) & (whole % 2 == 0)  # R counts places from 1
+    place = jnp.where((2 * rest > steps) | half_up, whole + 1, whole)
     place = eqx.error_if(place, last < steps, _TOO_FEW)
     chosen = order[jnp.clip(place, 0, order.size - 1)]
     scale = table.scale
