@@ -1,7 +1,6 @@
 """The dispersion of every gene by itself."""
 
 import math
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -25,7 +24,6 @@ from diffbio_eqx.operators.expression.dispersion_search import (
 from diffbio_eqx.operators.expression.gene_blocks import map_genes
 from diffbio_eqx.operators.expression.glm_fit import fit_glm, fit_rules
 
-Solver = Literal["deseq2", "exact"]
 Means = Float[Array, "samples genes"]
 
 
@@ -71,14 +69,14 @@ class GeneDispersion(AbstractOperator):
     ```
     """
 
-    solver: Solver = eqx.field(static=True)
+    solver: str = eqx.field(static=True)
     linear_means: bool | None = eqx.field(static=True)
     min_dispersion: float = eqx.field(static=True)
     min_mean: float = eqx.field(static=True)
 
     def __init__(
         self,
-        solver: Solver = "deseq2",
+        solver: str = "deseq2",
         *,
         linear_means: bool | None = None,
         min_dispersion: float = 1e-8,

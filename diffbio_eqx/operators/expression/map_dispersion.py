@@ -22,7 +22,6 @@ from diffbio_eqx.operators.expression.dispersion_search import (
     maximise,
     search,
 )
-from diffbio_eqx.operators.expression.gene_dispersion import Solver
 from diffbio_eqx.params import Free
 from diffbio_eqx.relax import Relaxation
 
@@ -63,12 +62,12 @@ class MapDispersion(AbstractOperator):
 
     outlier_cutoff: Free
     relaxation: Relaxation
-    solver: Solver = eqx.field(static=True)
+    solver: str = eqx.field(static=True)
     min_dispersion: float = eqx.field(static=True)
 
     def __init__(
         self,
-        solver: Solver = "deseq2",
+        solver: str = "deseq2",
         *,
         outlier_deviations: float = 2.0,
         min_dispersion: float = 1e-8,
