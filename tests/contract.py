@@ -27,6 +27,7 @@ class Case:
     - `poison(item)`: the same item with NaN (or other rubbish) in its padding.
     - `forward_mode`: False for a kernel whose docstring says reverse-only.
     - `tolerance`: relative, of derivatives in float64.
+    - `fixed`: fields of the item that are not moved, as a design of equal rows.
     - `key`: True for a stochastic operator, which is then called with a key.
     """
 
@@ -36,6 +37,7 @@ class Case:
     forward_mode: bool = True
     tolerance: float = 1e-6
     key: bool = False
+    fixed: tuple[str, ...] = ()
 
     def call(self, operator: Any, item: Any) -> Any:
         """Call the operator on one item, with a fixed key if it needs one."""
@@ -70,7 +72,7 @@ def check_gradient(case: Case) -> None:
     with jax.enable_x64(True):
         operator = _float64(set_mode(case.make(), "soft"))
         item = _float64(case.items(1)[0])
-        diff, rest = _split(operator, item)
+        diff, rest = _split(case, operator, item)
         direction = random_direction(diff, jax.random.key(2))
         scalar = lambda diff, rest: _scalar(case, diff, rest)
 
@@ -149,10 +151,13 @@ def _modules(package: str) -> list[Any]:
     return [root] + [import_module(info.name) for info in found]
 
 
-def _split(operator: Any, item: Any) -> tuple[Any, Any]:
+def _split(case: Case, operator: Any, item: Any) -> tuple[Any, Any]:
     """Trainable leaves and floating inputs, and everything else."""
-    spec = (trainable_spec(operator), jax.tree.map(eqx.is_inexact_array, item))
-    return eqx.partition((operator, item), spec)
+    moved = jax.tree.map(eqx.is_inexact_array, item)
+    for name in case.fixed:
+        still = jax.tree.map(lambda _: False, getattr(item, name))
+        moved = eqx.tree_at(lambda x, name=name: getattr(x, name), moved, still)
+    return eqx.partition((operator, item), (trainable_spec(operator), moved))
 
 
 def _scalar(case: Case, diff: Any, rest: Any) -> jax.Array:

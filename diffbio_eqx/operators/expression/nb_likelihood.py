@@ -17,8 +17,8 @@ from jaxtyping import Array, Float
 
 from diffbio_eqx._special import SHIFT, log, log1p_terms, rise, stirling
 
-Entries = Float[Array, "samples genes"]
-Genes = Float[Array, " genes"]
+Entries = Float[Array, "#samples #genes"]
+Genes = Float[Array, " #genes"]
 
 
 def stirling_error(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
