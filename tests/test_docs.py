@@ -33,7 +33,11 @@ def load(path: Path):
 def runnable():
     for page in PAGES:
         if blocks(page, "python"):
-            slow = any("dbx.fit(" in text for text in blocks(page, "python"))
+            slow = any(
+                name in text
+                for text in blocks(page, "python")
+                for name in ("dbx.fit(", "create_differential_expression_pipeline(")
+            )
             marks = [pytest.mark.slow] if slow else []
             yield pytest.param(page, id=name_of(page), marks=marks)
 
