@@ -1,5 +1,6 @@
 """Contract cases of the GLM and of its tests."""
 
+import jax.numpy as jnp
 from contract import Case
 from expression_tables import small_table
 
@@ -8,8 +9,6 @@ from diffbio_eqx.operators.expression.glm import NegativeBinomialGLM
 
 def dispersed_table(key, **options):
     """A small table with a dispersion of every gene."""
-    import jax.numpy as jnp
-
     table = small_table(key, **options)
     genes = table.counts.shape[1]
     return table.replace(dispersion=jnp.linspace(0.05, 0.5, genes))

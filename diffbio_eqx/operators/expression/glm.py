@@ -127,7 +127,7 @@ def fit_details(
     As in R, a gene that fell back keeps the leverages of the iterations that failed,
     and its likelihood is that of the means held at the floor.
     """
-    weights = None if table.weights is None else table.weights[:, None]
+    weights = table.observation_weights
     closed = only_intercept(matrix)
     shared = table.scale.shape[1] != table.counts.shape[1]
     columns = {
@@ -138,13 +138,16 @@ def fit_details(
         "fell_back": fit.fell_back,
         "tested": table.tested,
     } | ({} if shared else {"scale": table.scale})
+    own = weights is not None and weights.shape[1] == table.counts.shape[1]
+    columns |= {"weights": weights} if own else {}
 
     def one_block(block):
         tested = block["tested"]
         log_scale = log(table.scale if shared else block["scale"])
         dispersion = jnp.where(tested, block["dispersion"], 1.0)
         counts = jnp.where(tested, block["counts"], 1.0)
-        data = Observed(counts, log_scale, dispersion, matrix, weights)
+        weight = block.get("weights", weights)
+        data = Observed(counts, log_scale, dispersion, matrix, weight)
         beta = jnp.where(tested, block["beta"], 0.0)
         floor = jnp.where(closed, NO_FLOOR, math.log(rules.min_mean))
         floor = floor.astype(beta.dtype)
@@ -153,7 +156,7 @@ def fit_details(
         log_mean = jnp.minimum(log_scale + matrix @ beta, largest)
         mean = jnp.exp(log_mean)
         held = jnp.exp(jnp.maximum(log_mean, floor))
-        fisher = weighted(slopes(held, data)[1], weights)
+        fisher = weighted(slopes(held, data)[1], weight)
         plain = gram(matrix, fisher)
         inverse = _inverse(matrix, fisher, ridge)
         product = lambda x, y: (x[:, :, None] * y[None]).sum(1)
@@ -165,7 +168,7 @@ def fit_details(
         failed = block["fell_back"] & tested
         last = log_scale + matrix @ jnp.where(failed, block["last"], 0.0)
         last = slopes(jnp.exp(jnp.clip(last, floor, largest)), data)[1]
-        other = jnp.where(failed, lax.stop_gradient(weighted(last, weights)), fisher)
+        other = jnp.where(failed, lax.stop_gradient(weighted(last, weight)), fisher)
         leverages = other * _quadratic(matrix, _inverse(matrix, other, ridge))
 
         taken = jnp.where(failed, jnp.maximum(log_mean, floor), log_mean)

@@ -56,7 +56,7 @@ def fit_glm(
     matrix: Float[Array, "samples coefs"],
     dispersion: Genes,
     *,
-    weights: Float[Array, " samples"] | None = None,
+    weights: Float[Array, "*observations"] | None = None,
     active: Flags | None = None,
     rules: FitRules = FitRules(),  # noqa: B008
 ) -> GLMFit:
@@ -72,14 +72,16 @@ def fit_glm(
     Newton's method; R stops a little before.
 
     **Arguments:** `counts` K; `scale` n (samples, genes) or (samples, 1); `matrix` X of
-    full rank; `dispersion` alpha > 0; `weights` of samples; `active`: genes to fit,
-    the others keep their start and have no gradient.
+    full rank; `dispersion` alpha > 0; `weights` of samples, (samples,), or of
+    counts, (samples, genes); `active`: genes to fit, the others keep their start and
+    have no gradient.
 
     **Gradients** to counts, scale, matrix, dispersion and weights are implicit, with
-    the observed information; 0 for genes that did not converge, or
-    for which R's optimiser stopped away from the optimum.
+    the observed information; 0 for genes that did not converge, or for which R's
+    optimiser stopped away from the optimum.
     """
-    weights = None if weights is None else weights[:, None]
+    if weights is not None and weights.ndim == 1:
+        weights = weights[:, None]
     active = jnp.ones(counts.shape[1], bool) if active is None else active
     counts = jnp.where(active, counts, 1.0)
     dispersion = jnp.where(active, dispersion, 1.0)
@@ -99,7 +101,8 @@ def fit_glm(
     state = _State(plain, known, closed)
     coefficients = _at_optimum(rules, coefficients, problem, state)
     logs = log(scale) + matrix @ coefficients
-    means = jnp.exp(jnp.maximum(logs, math.log(rules.min_mean)))
+    largest = math.log(float(jnp.finfo(logs.dtype).max)) / 2
+    means = jnp.exp(jnp.clip(logs, math.log(rules.min_mean), largest))
     return GLMFit(coefficients, means, converged, rounds, plain, last)
 
 
@@ -130,7 +133,7 @@ class _State(NamedTuple):
 def _scaled_mean(problem: Problem) -> Genes:
     """Mean of K / n, not below the smallest positive number."""
     scaled, weights = problem.counts / problem.scale, problem.weights
-    total = 1.0 * scaled.shape[0] if weights is None else weights.sum()
+    total = 1.0 * scaled.shape[0] if weights is None else weights.sum(0)
     mean = weighted(scaled, weights).sum(0) / total
     return jnp.maximum(mean, float(jnp.finfo(mean.dtype).tiny))
 
@@ -153,13 +156,13 @@ def _at_optimum_jvp(rules, primals, tangents):
         "beta": beta,
         "plain": state.plain,
         "known": state.known,
-        "data": _by_gene(problem),
-        "change": _by_gene(change),
+        "data": problem.by_gene(),
+        "change": change.by_gene(),
     }
 
     def one_block(block):
-        here = _with(problem, block["data"])
-        moved = _with(change, block["change"])
+        here = problem._replace(**block["data"])
+        moved = change._replace(**block["change"])
         known = block["known"]
         beta = jnp.where(known, block["beta"], 0.0)
         floor = jnp.where(block["plain"], NO_FLOOR, math.log(rules.min_mean))
@@ -177,18 +180,6 @@ def _at_optimum_jvp(rules, primals, tangents):
     return beta, map_genes(one_block, columns)
 
 
-def _by_gene(problem: Problem) -> dict[str, Array]:
-    """The parts of a problem that have a gene axis."""
-    parts = {"counts": problem.counts, "dispersion": problem.dispersion}
-    if problem.scale.shape[1] == problem.counts.shape[1]:
-        parts["scale"] = problem.scale
-    return parts
-
-
-def _with(problem: Problem, block: dict[str, Array]) -> Problem:
-    return problem._replace(**block)
-
-
 def _equations(problem, beta, floor, closed, rules):
     """What is zero at the solution, and minus its derivative to beta, packed."""
     here = evaluate(beta, problem.observed(problem.columns()), floor, rules.ridge)
@@ -197,7 +188,7 @@ def _equations(problem, beta, floor, closed, rules):
     weights = problem.weights
     excess = problem.counts / problem.scale - jnp.exp(beta)
     excess = weighted(excess, weights).sum(0, keepdims=True)
-    total = 1.0 * problem.counts.shape[0] if weights is None else weights.sum()
+    total = 1.0 * problem.counts.shape[0] if weights is None else weights.sum(0)
     return (
         jnp.where(closed, excess, here.gradient),
         jnp.where(closed, total * jnp.exp(beta), here.information),

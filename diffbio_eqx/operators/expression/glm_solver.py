@@ -18,6 +18,7 @@ from diffbio_eqx.operators.expression.glm_steps import (
     Genes,
     Observed,
     Table,
+    Weights,
     best_likelihood,
     evaluate,
     fisher_step,
@@ -41,26 +42,33 @@ class Problem(NamedTuple):
     scale: Float[Array, "samples _"]
     matrix: Float[Array, "samples coefs"]
     dispersion: Genes
-    weights: Float[Array, "samples 1"] | None
+    weights: Weights
+
+    def by_gene(self) -> dict[str, Array]:
+        """The parts that have a gene axis."""
+        genes = self.counts.shape[1]
+        return {
+            name: part
+            for name, part in self._asdict().items()
+            if name != "matrix" and part is not None and part.shape[-1] == genes
+        }
 
     def columns(self) -> dict[str, Array]:
         """What has a gene axis."""
-        columns = {"counts": self.counts, "dispersion": self.dispersion}
-        if self.scale.shape[1] == self.counts.shape[1]:
-            columns["log_scale"] = log(self.scale)
+        columns = self.by_gene()
+        if "scale" in columns:
+            columns["log_scale"] = log(columns.pop("scale"))
         return columns
 
     def observed(self, columns: dict[str, Array]) -> Observed:
         """The data of the genes of a block of `columns`."""
         log_scale = columns.get("log_scale")
-        if log_scale is None:
-            log_scale = log(self.scale)
         return Observed(
             columns["counts"],
-            log_scale,
+            log(self.scale) if log_scale is None else log_scale,
             columns["dispersion"],
             self.matrix,
-            self.weights,
+            columns.get("weights", self.weights),
         )
 
 
@@ -176,7 +184,7 @@ def _fall_back(
         log_mean = log_means(log2 * points, data)
         lost = loss_of_log_mean(data.counts, log_mean, data.dispersion)
         return (
-            weighted(lost, problem.weights).sum(0)
+            weighted(lost, data.weights).sum(0)
             - one["best"]
             + constant
             + penalty / 2 * (points**2).sum(0)
@@ -210,10 +218,12 @@ def _newton(problem: Problem, start: Coefs, active: Flags, rules: FitRules) -> _
     eps = float(jnp.finfo(start.dtype).eps)
     rows, diagonal = pair_indices(start.shape[0])
     own = (rows == diagonal)[:, None]
-    floor = jnp.asarray(math.log(rules.min_mean), start.dtype)
+    low = math.log(rules.min_mean)
 
     def step(state: _Newton, block: dict[str, Array]) -> _Newton:
-        new = evaluate(state.trial, problem.observed(block), floor, rules.ridge)
+        data = problem.observed(block)
+        floor = jnp.full_like(data.dispersion, low)
+        new = evaluate(state.trial, data, floor, rules.ridge)
         slack = 64 * eps * (jnp.abs(new.value) + 1)
         better = (new.value >= state.at.value - slack) | (state.gain < eps**0.5)
         better = better & jnp.isfinite(new.gradient).all(0)

@@ -29,6 +29,7 @@ from diffbio_eqx.operators.expression.small_cholesky import (
 Table = Float[Array, "samples genes"]
 Genes = Float[Array, " genes"]
 Coefs = Float[Array, "coefs genes"]
+Weights = Float[Array, "samples _"] | None
 
 NATURAL_RIDGE = 1e-6 / math.log(2.0) ** 2
 """DESeq2's ridge, 1e-6 for log2 coefficients, in natural units."""
@@ -57,17 +58,17 @@ class FitRules:
 class Observed(NamedTuple):
     """What a fit is made of, for a block of genes.
 
-    `log_scale` (samples, genes or 1), `weights` (samples, 1) or None.
+    `log_scale` (samples, genes or 1), `weights` (samples, genes or 1) or None.
     """
 
     counts: Table
     log_scale: Float[Array, "samples _"]
     dispersion: Genes
     matrix: Float[Array, "samples coefs"]
-    weights: Float[Array, "samples 1"] | None
+    weights: Weights
 
 
-def weighted(x: Table, weights: Float[Array, "samples 1"] | None) -> Table:
+def weighted(x: Table, weights: Weights) -> Table:
     """w x, or x without weights."""
     return x if weights is None else weights * x
 
@@ -97,7 +98,9 @@ class Evaluation(NamedTuple):
     information: Float[Array, "pairs genes"]
 
 
-def evaluate(beta: Coefs, data: Observed, floor: Genes, ridge: Natural) -> Evaluation:
+def evaluate(
+    beta: Coefs, data: Observed, floor: Float[Array, "*genes"], ridge: Natural
+) -> Evaluation:
     """Log likelihood, up to a constant, minus the penalty; with derivatives to beta.
 
     `floor`: logarithm of the mean below which the parabola is used.
