@@ -264,6 +264,9 @@ def reference_table(root: Path, name: str, data: str) -> tuple[GeneTable, dict, 
         size_factors=np.array(factors, float),
     )
     truth = read_columns(folder / "gene_table.tsv.gz")
+    # R's columns of a gene with replaced counts are those of its refit.
+    kept = [flag != "True" for flag in truth.get("replace", [""] * len(truth["id"]))]
+    truth = {k: [x for x, keep in zip(v, kept) if keep] for k, v in truth.items()}
     place = {row[0]: i for i, row in enumerate(rows)}
     places = [place[gene] for gene in truth["id"]]
     return GeneTable.start(jax.tree.map(jnp.asarray, sample)), truth, places
