@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -122,8 +123,9 @@ class Apeglm(AbstractOperator):
         found = self._modes(still(problem), still(penalty), table.tested)
         floor = jnp.full_like(problem.dispersion, NO_FLOOR)
         state = ModeState(found.smooth & table.tested, floor)
-        beta = at_mode(found.beta, problem, penalty, state)
-        variance = self._variance(problem, penalty, beta, turn.chosen)
+        clean = lambda x: jnp.where(table.tested, x, 0.0)
+        beta = clean(at_mode(found.beta, problem, penalty, state))
+        variance = clean(self._variance(problem, penalty, beta, turn.chosen))
         effect, error = turn.chosen @ beta / LOG2, safe_sqrt(variance) / LOG2
         rate = false_sign_rate(effect, error, self.threshold)
         return ShrunkenEffects(
@@ -165,7 +167,9 @@ class Apeglm(AbstractOperator):
         if self._is_exact(problem.counts.dtype):
             first = map_genes(lambda b: _start(problem, b), problem.columns())
             second = jnp.where(penalty.cauchy[:, None] > 0, 0.0, first)
-            far, near = go(first, active), go(second, active)
+            both = lax.map(lambda start: go(start, active), jnp.stack([first, second]))
+            far = jax.tree.map(lambda x: x[0], both)
+            near = jax.tree.map(lambda x: x[1], both)
             gap = near.value - far.value
             better = near.converged & ((gap < 0) | ~far.converged)
             beta = jnp.where(better, near.beta, far.beta)

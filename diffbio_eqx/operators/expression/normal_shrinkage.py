@@ -106,9 +106,11 @@ class NormalShrinkage(AbstractOperator):
         beta, known, floor = self._fit(still(problem), still(penalty), table.tested)
         known &= table.tested
         beta = at_mode(beta, problem, penalty, ModeState(known, floor))
+        clean = lambda x: jnp.where(table.tested, x, 0.0)
+        beta = clean(beta)
         contrast = jnp.asarray(table.design.contrast, beta.dtype)
         effect = contrast @ beta / LOG2
-        error = _errors(problem, penalty, beta, contrast) / LOG2
+        error = clean(_errors(problem, penalty, beta, contrast) / LOG2)
         rate = false_sign_rate(effect, error)
         return ShrunkenEffects(
             effect,

@@ -212,7 +212,7 @@ def _interpolate(low, high, at_low, at_high, slope) -> Genes:
 def _move_on(
     state: _Search, accept: Flags, trial: Coefs, value: Genes, gradient: Coefs
 ) -> _Search:
-    """After an accepted trial: stop, or a new direction. The pairs of the others stay."""
+    """After an accepted trial: stop, or a new direction. Pairs of others stay."""
     norm = lambda x: jnp.sqrt((x**2).sum(0))
     flat = norm(gradient) <= _TOLERANCE * jnp.maximum(norm(trial), 1.0)
     largest = jnp.maximum(jnp.maximum(jnp.abs(value), jnp.abs(state.value)), 1.0)
