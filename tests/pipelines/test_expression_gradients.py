@@ -58,6 +58,7 @@ def test_of_log_p_to_counts(solver):
     check(lambda log: total(model(put(log))), jnp.zeros((SAMPLES, GENES)))
 
 
+@pytest.mark.slow
 def test_of_log_p_to_size_factors():
     sample, model = experiment(), pipeline(solver="exact")
     put = lambda log: dataclasses.replace(sample, size_factors=jnp.exp(log))
@@ -75,6 +76,7 @@ def test_of_log_p_to_dispersions():
     check(log_p, jnp.linspace(-3.0, -1.0, GENES))
 
 
+@pytest.mark.slow
 def test_of_effects_to_weights():
     sample, model = experiment(), pipeline(solver="exact")
     put = lambda w: dataclasses.replace(sample, weights=w)
@@ -82,6 +84,7 @@ def test_of_effects_to_weights():
     check(effect, jnp.linspace(0.8, 1.2, SAMPLES))
 
 
+@pytest.mark.slow
 def test_genes_without_counts_and_padding_have_no_gradient():
     sample, model = experiment(), pipeline()
     counts = sample.counts.at[:, :3].set(0.0)
@@ -93,11 +96,12 @@ def test_genes_without_counts_and_padding_have_no_gradient():
     assert not gradient[:, -2:].any() and gradient[:, 3:-2].any()
 
 
+@pytest.mark.slow
 def test_a_batch_is_a_loop():
     model = dbx.create_differential_expression_pipeline()
     samples = [experiment(seed) for seed in (1, 2)]
     one_by_one = [eqx.filter_jit(model)(sample) for sample in samples]
-    both = eqx.filter_jit(jax.vmap(model))(dbx.stack(samples))
+    both = eqx.filter_jit(lambda batch: jax.vmap(model)(batch))(dbx.stack(samples))
     for index, expected in enumerate(one_by_one):
         for name in ("log_fold_change", "log_p_values", "adjusted_p_values"):
             found = getattr(both, name)[index]

@@ -25,6 +25,7 @@ def experiment(genes, samples, seed):
     return dbx.CountMatrix.from_arrays(s.counts, s.design)
 
 
+@pytest.mark.slow
 def test_it_is_the_derivative_of_the_run():
     sample = experiment(80, 8, 5)
     sample = dataclasses.replace(sample, size_factors=np.ones(8))
