@@ -13,7 +13,7 @@ from diffbio_eqx.data.design_formula import design_from_formula
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Counts, design and R's tables of one set; rows of genes without counts are NaN."""
+    """Counts, design and R's tables of one set; genes without counts are NaN."""
 
     sample: CountMatrix
     genes: list[str]

@@ -14,8 +14,8 @@ from diffbio_eqx.pipelines.differential_expression import (
 )
 from diffbio_eqx.relax import set_mode
 
-
 _TOGETHER = 8
+"""Samples whose derivatives are taken side by side; memory grows with it."""
 
 
 class SampleInfluence(eqx.Module):

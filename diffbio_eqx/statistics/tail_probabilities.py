@@ -26,9 +26,9 @@ def log_t_tail(
 ) -> Float[Array, "*s"]:
     """log P(T > t) of Student's t with `freedom` > 0 degrees of freedom.
 
-    No gradient to `freedom`. The lower half follows from symmetry. With x = f / (f + t^2), the upper tail is half
-    the regularised incomplete beta function I_x(f/2, 1/2): for x < 0.1 by its power
-    series in logarithms, otherwise by `betainc`.
+    No gradient to `freedom`. The lower half follows from symmetry. The upper tail is
+    half the regularised incomplete beta function I_x(f/2, 1/2) at x = f / (f + t^2):
+    for x < 0.1 by its power series in logarithms, otherwise by `betainc`.
     """
     freedom = jnp.broadcast_to(freedom, t.shape).astype(t.dtype)
     size = jnp.abs(t)
