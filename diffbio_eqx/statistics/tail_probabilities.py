@@ -36,10 +36,12 @@ def log_t_tail(
     x = freedom / (freedom + size * size)
     far = x < _SERIES_BELOW
     log_x = -jnp.log1p(jnp.where(far, size * size, 0.0) / freedom)
-    constant = log_gamma_ratio(jnp.full_like(half, 0.5), half) - 0.5 * math.log(math.pi)
+    constant = log_gamma_ratio(jnp.zeros_like(half) + 0.5, half) - 0.5 * math.log(
+        math.pi
+    )
     series = _beta_series(half, jnp.where(far, x, 0.0))
     in_series = half * log_x + constant + jnp.log(series)
-    near = betainc(half, jnp.full_like(half, 0.5), jnp.where(far, 0.5, x))
+    near = betainc(half, jnp.zeros_like(half) + 0.5, jnp.where(far, 0.5, x))
     upper = jnp.where(far, in_series, jnp.log(near)) - math.log(2.0)
     return jnp.where(t >= 0, upper, jnp.log1p(-jnp.exp(jnp.minimum(upper, -0.6))))
 
@@ -49,7 +51,7 @@ def _log_t_tail_jvp(primals, tangents):
     t, freedom = primals
     freedom = jnp.broadcast_to(freedom, t.shape).astype(t.dtype)
     value, half = log_t_tail(t, freedom), freedom / 2
-    constant = log_gamma_ratio(jnp.full_like(half, 0.5), half)
+    constant = log_gamma_ratio(jnp.zeros_like(half) + 0.5, half)
     constant = constant - 0.5 * jnp.log(math.pi * freedom)
     log_density = constant - (half + 0.5) * jnp.log1p(t * t / freedom)
     return value, -jnp.exp(log_density - value) * tangents[0]
