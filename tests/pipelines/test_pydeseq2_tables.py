@@ -250,7 +250,16 @@ def test_likelihood_ratio(experiment, outliers, reduced, name, tolerance, filter
         ("single_factor", "r_test_lfc_shrink_no_apeAdapt_res", False),
         ("multi_factor", "r_test_lfc_shrink_res", True),
         ("continuous", "r_test_lfc_shrink_res", True),
-        ("large_counts", "r_test_lfc_shrink_res", True),
+        pytest.param(
+            "large_counts",
+            "r_test_lfc_shrink_res",
+            True,
+            marks=pytest.mark.xfail(
+                raises=AssertionError,
+                strict=True,
+                reason="of an older line search of apeglm: 2.5 % off in g5, 1 % in g4",
+            ),
+        ),
     ],
 )
 def test_apeglm(experiment, name, adapt):
