@@ -103,10 +103,10 @@ class DuplicateStream:
 
     - Pairs are copies where both ends agree: contig, unclipped outer position,
       orientation, library and UMI. The pair with the highest sum of base qualities
-      (those >= 15, both mates) stays; of equal ones the last name in byte order.
+      (those >= 15, both mates) stays; of equal ones the first name in byte order.
     - A read without a mapped mate (or whose mate is not in the file) is a fragment. It
       is a copy where an end of any pair begins at its place (contig, unclipped 5' end,
-      strand, library, UMI), else fragments compete as pairs do.
+      strand, library, UMI), else fragments compete; of equal ones the first stays.
     - Reads that failed quality checks are no copies and have none.
 
     Libraries are kept apart, as Picard does and samtools 1.16 does not. With `umi`
@@ -131,7 +131,7 @@ class DuplicateStream:
         """Decide all that is left."""
         if self._kept is None:
             return None
-        return self._resolve(self._kept.take(slice(0, 0)), _FAR, _FAR)
+        return self._resolve(self._kept.take(np.zeros(0, np.int64)), _FAR, _FAR)
 
     def _resolve(self, ends, contig, start):
         if self._kept is not None:
@@ -202,7 +202,7 @@ class DuplicateStream:
     def _decide_pairs(self, ends, columns):
         group = _groups(self._umi, [*columns, ends.library], ends.umi)
         score = ends.score + ends.other_score
-        best = best_of_groups(group, score, _ties(ends))
+        best = best_of_groups(group, score, ends.text)
         no, yes = np.zeros(len(ends), bool), np.ones(len(ends), bool)
         return Decided(ends.index, group, score.astype(np.float32), best, no, yes)
 
@@ -234,15 +234,10 @@ class DuplicateStream:
 
 
 def _decide_fragments(ends, group):
-    best = best_of_groups(group, ends.score, _ties(ends)) & ~ends.met
+    best = best_of_groups(group, ends.score, ends.index) & ~ends.met
     score = ends.score.astype(np.float32)
     no = np.zeros(len(ends), bool)
     return Decided(ends.index, group, score, best, ends.met, no)
-
-
-def _ties(ends):
-    """Names; rows come in order of index, and the first stays of equal names."""
-    return ends.text
 
 
 def _groups(umi, columns, letters):

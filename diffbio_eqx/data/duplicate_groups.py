@@ -61,7 +61,7 @@ def best_of_groups(
     score: Shaped[np.ndarray, " reads"],
     ties: Shaped[np.ndarray, " reads"],
 ) -> Bool[np.ndarray, " reads"]:
-    """True for one row of each group: the highest score; of equal ones the last tie.
+    """True for one row of each group: the highest score; of equal ones the least tie.
 
     Of rows that are equal in `ties` too, the first stays. `ties` (read names, say) is
     sorted only where scores are equal.
@@ -84,7 +84,7 @@ def best_of_groups(
     if len(tied):
         best[tied] = False
         _, rank = np.unique(ties[tied], return_inverse=True)
-        again = np.lexsort((-tied, rank.reshape(-1), group[tied]))
+        again = np.lexsort((-tied, -rank.reshape(-1), group[tied]))
         ordered = group[tied[again]]
         closes = np.ones(len(again), bool)
         closes[:-1] = ordered[1:] != ordered[:-1]
