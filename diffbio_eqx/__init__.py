@@ -11,6 +11,7 @@ from diffbio_eqx.data import AlignedReads as AlignedReads
 from diffbio_eqx.data import CountMatrix as CountMatrix
 from diffbio_eqx.data import Design as Design
 from diffbio_eqx.data import DifferentialExpression as DifferentialExpression
+from diffbio_eqx.data import Reads as Reads
 from diffbio_eqx.data import VariantCalls as VariantCalls
 from diffbio_eqx.data import bucket as bucket
 from diffbio_eqx.data import stack as stack

@@ -22,6 +22,7 @@ from diffbio_eqx.data.intervals import Intervals as Intervals
 from diffbio_eqx.data.model_matrix import ModelMatrix as ModelMatrix
 from diffbio_eqx.data.pileup import Pileup as Pileup
 from diffbio_eqx.data.read_rows import ReadRows as ReadRows
+from diffbio_eqx.data.reads import Reads as Reads
 from diffbio_eqx.data.sample_building import pad_sample as pad_sample
 from diffbio_eqx.data.sample_building import reads_from_arrays as reads_from_arrays
 from diffbio_eqx.data.sample_building import reads_from_rows as reads_from_rows

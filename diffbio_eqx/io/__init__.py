@@ -10,6 +10,9 @@ from diffbio_eqx.io.count_tables import match_samples as match_samples
 from diffbio_eqx.io.count_tables import read_counts as read_counts
 from diffbio_eqx.io.count_tables import read_samples as read_samples
 from diffbio_eqx.io.fasta import Fasta as Fasta
+from diffbio_eqx.io.fastq import read_fastq_blocks as read_fastq_blocks
+from diffbio_eqx.io.fastq_block import FastqBlock as FastqBlock
+from diffbio_eqx.io.fastq_writer import FastqWriter as FastqWriter
 from diffbio_eqx.io.gvcf import ReferenceBlocks as ReferenceBlocks
 from diffbio_eqx.io.gvcf import reference_blocks as reference_blocks
 from diffbio_eqx.io.read_filters import ReadCounts as ReadCounts
