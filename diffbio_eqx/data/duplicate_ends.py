@@ -1,6 +1,7 @@
 """Duplicates among aligned reads, found while a sorted file streams by."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,17 +112,20 @@ class DuplicateStream:
 
     Libraries are kept apart, as Picard does and samtools 1.16 does not. With `umi`
     "directional", UMIs that differ by one error are one, see `umi_families`; "equal"
-    needs them equal; None leaves them out.
+    needs them equal; None leaves them out. Of equal fragments of one start, the first
+    by name (numbers by value) stays with `by_name`, as after `samtools sort -n`.
 
     Add records in file order with `add`, which returns what is decided by then;
     `close` returns the rest. Memory: the reads within 65,536 bases, and those whose
     mates lie further on, at about 250 bytes each.
 
-    **Attributes:** `orphans`, how many reads had a mapped mate that is not there.
+    **Attributes:** `orphans`, how many reads had a mapped mate that is not there;
+    `by_name`.
     """
 
-    def __init__(self, umi: str | None = None):
+    def __init__(self, umi: str | None = None, *, by_name: bool = False):
         self._umi, self._kept, self.orphans = umi, None, 0
+        self.by_name = by_name
 
     def add(self, ends: ReadEnds, contig: int, start: int) -> Decided:
         """Decide what later records, from `(contig, start)` on, cannot change."""
@@ -151,7 +155,9 @@ class DuplicateStream:
         done_pairs &= ~failed
         parts = [
             self._decide_pairs(ends.take(done_pairs), [c[done_pairs] for c in pairs]),
-            _decide_fragments(ends.take(done_fragments), place_family[done_fragments]),
+            self._decide_fragments(
+                ends.take(done_fragments), place_family[done_fragments]
+            ),
         ]
         self._kept = ends.take(~drop)
         pairs_part, other = parts
@@ -206,6 +212,13 @@ class DuplicateStream:
         no, yes = np.zeros(len(ends), bool), np.ones(len(ends), bool)
         return Decided(ends.index, group, score.astype(np.float32), best, no, yes)
 
+    def _decide_fragments(self, ends, group):
+        order = _order_by_name(ends, group) if self.by_name else ends.index
+        best = best_of_groups(group, ends.score, order) & ~ends.met
+        score = ends.score.astype(np.float32)
+        no = np.zeros(len(ends), bool)
+        return Decided(ends.index, group, score, best, ends.met, no)
+
     def _fragments(self, ends, place, behind):
         """Fragments that can be decided, and the family of each place."""
         group = np.full(len(ends), -1)
@@ -233,11 +246,27 @@ class DuplicateStream:
         return done, group
 
 
-def _decide_fragments(ends, group):
-    best = best_of_groups(group, ends.score, ends.index) & ~ends.met
-    score = ends.score.astype(np.float32)
-    no = np.zeros(len(ends), bool)
-    return Decided(ends.index, group, score, best, ends.met, no)
+def _order_by_name(ends, group):
+    """Order of fragments by start and name; names only where scores are equal."""
+    order = ends.index.copy()
+    equal = group_numbers([group, ends.score, ends.start])
+    tied = np.flatnonzero(np.bincount(equal)[equal] > 1) if len(equal) else equal
+    keys = [_natural(name) for name in ends.text[tied].tolist()]
+    rows = sorted(range(len(tied)), key=lambda i: (equal[tied[i]], keys[i]))
+    # The same places of the order, dealt out by name within each start.
+    places = np.lexsort((ends.index[tied], equal[tied]))
+    order[tied[rows]] = ends.index[tied[places]]
+    return order
+
+
+def _natural(name):
+    """A key by which names sort as in `samtools sort -n`."""
+    parts = re.split(rb"(\d+)", name)
+    last = len(parts) - 1
+    return [
+        int(part) if at % 2 else part + (b"0" if at < last else b"")
+        for at, part in enumerate(parts)
+    ]
 
 
 def _groups(umi, columns, letters):

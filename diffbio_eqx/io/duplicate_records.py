@@ -100,6 +100,15 @@ def read_ends(
     )
 
 
+def has_mate_tags(
+    buffer: UInt8[np.ndarray, " bytes"], offsets: Int64[np.ndarray, " records"]
+) -> bool:
+    """Has any record the tag MC, as after `samtools fixmate`?"""
+    fixed = fixed_fields(buffer, offsets)
+    begin = find_tags(buffer, _tags_at(offsets, fixed), _stops(offsets, fixed), ["MC"])
+    return bool((begin["MC"][0] >= 0).any())
+
+
 def marked_records(
     buffer: UInt8[np.ndarray, " bytes"],
     offsets: Int64[np.ndarray, " records"],
@@ -112,9 +121,8 @@ def marked_records(
     An older `dw` is replaced; records out of `keep` are left out; all else stays.
     """
     fixed = fixed_fields(buffer, offsets)
-    stop = offsets + 4 + fixed["block"]
-    tags_at = offsets + HEAD + fixed["name_size"] + 4 * fixed["ops"].astype(np.int64)
-    tags_at += (fixed["bases"].astype(np.int64) + 1) // 2 + fixed["bases"]
+    stop = _stops(offsets, fixed)
+    tags_at = _tags_at(offsets, fixed)
     begin, end = find_tags(buffer, tags_at, stop, ["dw"], whole=True)["dw"]
     old = np.where(begin >= 0, end - begin, 0)
     data = buffer.copy()
@@ -192,6 +200,16 @@ def find_tags(
         at[rows] = stop
         rows = rows[end[rows] - stop >= 4]
     return found
+
+
+def _stops(offsets, fixed):
+    return offsets + 4 + fixed["block"]
+
+
+def _tags_at(offsets, fixed):
+    bases = fixed["bases"].astype(np.int64)
+    at = offsets + HEAD + fixed["name_size"] + 4 * fixed["ops"].astype(np.int64)
+    return at + (bases + 1) // 2 + bases
 
 
 def _clips(count, ops, lengths):

@@ -20,7 +20,12 @@ from diffbio_eqx.io._alignment_header import read_header
 from diffbio_eqx.io._bam_records import fixed_fields
 from diffbio_eqx.io._bam_stream import bam_chunks, converted_chunks, truncated
 from diffbio_eqx.io._errors import import_pysam, quiet
-from diffbio_eqx.io.duplicate_records import DUPLICATE, marked_records, read_ends
+from diffbio_eqx.io.duplicate_records import (
+    DUPLICATE,
+    has_mate_tags,
+    marked_records,
+    read_ends,
+)
 from diffbio_eqx.operators.reads.duplicate_weighting import DuplicateWeighting
 
 
@@ -200,6 +205,10 @@ def _find(chunks, header, found, stream, umi_tag, tell):
             )
         last = (int(contig[-1]), int(start[-1]))
         try:
+            if not found.summary.records:
+                # Equal fragments go by the order that samtools meets them in: that of
+                # a file from `fixmate`, else the one that `sort -n` would make.
+                stream.by_name = not has_mate_tags(buffer, offsets)
             ends = read_ends(
                 buffer,
                 offsets,

@@ -136,6 +136,16 @@ def test_umis_an_error_apart_are_one_molecule(tmp_path):
     assert len(flagged(out)) == 5
 
 
+def test_equal_fragments_go_by_name_unless_mates_were_fixed(tmp_path):
+    text = fragment("r10", 100) + fragment("r9", 100) + fragment("r08", 100)
+    path = write_sam(tmp_path / "in.bam", text)
+    mark_duplicates(path, tmp_path / "out.bam")
+    assert flagged(tmp_path / "out.bam") == {"r9", "r10"}
+    path = write_sam(tmp_path / "in.bam", text.replace("RG:Z:a", "RG:Z:a MC:Z:10M"))
+    mark_duplicates(path, tmp_path / "out.bam")
+    assert flagged(tmp_path / "out.bam") == {"r9", "r08"}
+
+
 def test_libraries_are_apart(tmp_path):
     header = (
         "@HD VN:1.6 SO:coordinate\n@SQ SN:c LN:1000\n"
@@ -235,6 +245,6 @@ def test_na12878_as_samtools(data_root, tmp_path, recwarn):
     out = tmp_path / "out.bam"
     path = folder / "NA12878_S1.chr20.10_10p1mb.bam"
     summary = mark_duplicates(path, out, clear_flags=True)
-    assert summary.duplicates == 482  # as samtools 1.16.1; 481 of them are the same
+    assert summary.duplicates == 482  # the same ones as samtools 1.16.1
     assert (summary.duplicate_pairs, summary.duplicate_fragments) == (249, 233)
     assert len(recwarn.list) == 1
