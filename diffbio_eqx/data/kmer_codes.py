@@ -69,8 +69,10 @@ def _words(code, k, *, first_is_high):
 
     def join(left, left_size, right, right_size):
         if first_is_high:
-            return (left << np.uint64(2 * right_size)) | right
-        return left | (right << np.uint64(2 * left_size))
+            both = left << np.uint64(2 * right_size)
+            return np.bitwise_or(both, right, out=both)
+        both = right << np.uint64(2 * left_size)
+        return np.bitwise_or(both, left, out=both)
 
     word, size, span, width = None, 0, code, 1
     while True:

@@ -51,7 +51,7 @@ class KmerCorrector:
 
     **Arguments:** `spectrum`; `model`, whose threshold, costs, error curve and new
     quality are used, `ErrorCorrection(spectrum.threshold)` if not given; `margin`, in
-    nats, `beam`, `back`: see `PathCosts`.
+    nats, `beam`, `back`, `doubt`: see `PathCosts`.
 
     ```python
     corrector = KmerCorrector.from_blocks(blocks)   # pass 1: an iterable of `Reads`
@@ -68,6 +68,7 @@ class KmerCorrector:
         margin: float = 1.0,
         beam: int = 4,
         back: int = 12,
+        doubt: int = 30,
     ):
         model = ErrorCorrection(spectrum.threshold) if model is None else model
         require(1 <= beam <= 16, "beam", expected="1 to 16 paths", got=beam)
@@ -86,6 +87,7 @@ class KmerCorrector:
             margin=margin,
             beam=beam,
             back=back,
+            doubt=doubt,
         )
 
     @staticmethod
@@ -112,7 +114,7 @@ class KmerCorrector:
 
     def trusted(self, forward: np.ndarray, reverse: np.ndarray) -> np.ndarray:
         """Is the word with these codes of both strands seen often enough?"""
-        return self._table.look_up(np.minimum(forward, reverse)) > 0
+        return self._table.contains(np.minimum(forward, reverse))
 
     def correct(
         self,

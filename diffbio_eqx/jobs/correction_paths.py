@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8, UInt64
 
 _SKIPPED = np.uint8(255)
-_BASES = np.arange(5)
-_LETTERS = np.array([0, 1, 2, 3, 0], np.uint64)  # N is written as A, and not trusted
+_BASES = np.arange(4)
 _LOG_QUARTER = np.float32(np.log(0.25))
 
 Trusted = Callable[[UInt64[np.ndarray, "*s"], UInt64[np.ndarray, "*s"]], np.ndarray]
@@ -22,6 +21,8 @@ class PathCosts:
       base, by Phred.
     - `leave`, `stay`: for the first word of a stretch without trust, and for each.
     - `margin`: a change that beats the next best by less is not made.
+    - `doubt`: other bases are tried where the read's own gives a word without trust,
+      or has a Phred of at most this.
     - `beam`: paths kept for a read. `drop`: a path this far below the best is given
       up. `back`: how many bases before the end of a trusted stretch a path begins, so
       that it can leave a stretch that is trusted by accident.
@@ -34,7 +35,13 @@ class PathCosts:
     margin: float = 1.0
     beam: int = 4
     drop: float = 40.0
-    back: int = 6
+    back: int = 12
+    doubt: int = 30
+
+    @property
+    def leave_and_stay(self) -> float:
+        """The first word without trust."""
+        return self.leave + self.stay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,45 +161,63 @@ class _Paths:
     unknown: np.ndarray
     slot: np.ndarray
 
+    def fields(self):
+        return [getattr(self, field.name) for field in dataclasses.fields(self)]
+
     def take(self, which):
-        fields = dataclasses.fields(self)
-        return _Paths(*(getattr(self, field.name)[which] for field in fields))
+        return _Paths(*(field[which] for field in self.fields()))
 
 
 def _children(trusted, reads, paths, at, costs):
     """Every path with one more base: the read's own, or another that is trusted."""
     k, column = reads.k, at[paths.row]
     read, phred = reads.bases[paths.row, column], reads.phred[paths.row, column]
-    mask, high = np.uint64((1 << (2 * k)) - 1), np.uint64(2 * (k - 1))
-    no_base = read > 3
-    letters = _LETTERS if no_base.any() else _LETTERS[:4]
-    forward = ((paths.forward[:, None] << np.uint64(2)) | letters) & mask
-    reverse = (paths.reverse[:, None] >> np.uint64(2)) | (
-        (np.uint64(3) - letters) << high
-    )
+    called = read < 4
     unknown = np.maximum(paths.unknown - 1, 0)
-    good = trusted(forward, reverse) & (unknown == 0)[:, None]
-    own = np.where(no_base, 4, read)[:, None] == _BASES[: len(letters)]
-    if len(letters) == 5:
-        good[:, 4] = False
-    path, base = np.nonzero(good | own)
-    inside = good[path, base]
-    same = own[path, base]
-    step = np.where(same, costs.same[phred[path]], costs.other[phred[path]])
-    step[no_base[path]] = _LOG_QUARTER
-    away = np.where(paths.outside[path], costs.stay, costs.stay + costs.leave)
-    unknown = unknown[path]
-    unknown[base == 4] = k
-    children = _Paths(
-        row=paths.row[path],
-        forward=forward[path, base],
-        reverse=reverse[path, base],
-        score=(paths.score[path] + step - np.where(inside, 0, away)).astype(np.float32),
-        outside=~inside,
-        unknown=unknown,
-        slot=paths.slot[path],
+    clear = unknown == 0
+    forward, reverse = _next_words(paths, np.where(called, read, np.uint8(0)), k)
+    good = trusted(forward, reverse) & clear & called  # N is written as A
+    away = np.where(good, 0, np.where(paths.outside, costs.stay, costs.leave_and_stay))
+    step = np.where(called, costs.same[phred], _LOG_QUARTER) - away
+    own = _Paths(
+        row=paths.row,
+        forward=forward,
+        reverse=reverse,
+        score=(paths.score + step).astype(np.float32),
+        outside=~good,
+        unknown=np.where(called, unknown, np.int8(k)),
+        slot=paths.slot,
     )
-    return children, base.astype(np.uint8)
+    # a base of good quality that others have too needs no other choice
+    doubt = np.flatnonzero(clear & (~good | (phred <= costs.doubt)))
+    part = paths.take(doubt)
+    words = [_next_words(part, np.full(len(doubt), b, np.uint8), k) for b in range(4)]
+    forward, reverse = (np.stack(codes, 1) for codes in zip(*words, strict=True))
+    use = trusted(forward, reverse) & (read[doubt][:, None] != _BASES)
+    path, base = np.nonzero(use)
+    step = np.where(called[doubt], costs.other[phred[doubt]], _LOG_QUARTER)
+    others = _Paths(
+        row=part.row[path],
+        forward=forward[use],
+        reverse=reverse[use],
+        score=(part.score + step).astype(np.float32)[path],
+        outside=np.zeros(len(path), bool),
+        unknown=np.zeros(len(path), np.int8),
+        slot=part.slot[path],
+    )
+    both = zip(own.fields(), others.fields(), strict=True)
+    children = _Paths(*(np.concatenate(pair) for pair in both))
+    return children, np.concatenate([read, base.astype(np.uint8)])
+
+
+def _next_words(paths, base, k):
+    """Codes of both strands after one more base."""
+    base = base.astype(np.uint64)
+    forward = (paths.forward << np.uint64(2)) | base
+    forward &= np.uint64((1 << (2 * k)) - 1)
+    reverse = (np.uint64(3) - base) << np.uint64(2 * (k - 1))
+    reverse |= paths.reverse >> np.uint64(2)
+    return forward, reverse
 
 
 def _best(children, base, at, k, costs, doubtful):

@@ -7,9 +7,9 @@ HG002's genotypes and random phase (`make_haplotypes.py`), and for each
 
 `-ef` writes the reads without errors. ART gives about 50 of 100,000 reads an inserted
 or a lost base; from there on these are out of step with their error-free form, no
-substitution mends that, and their 2,700 differences (4.6 % of
-all) count as errors for every tool. Besides, the same at 10x, and a random genome of
-65 % GC with repeats (10 families of 8 copies of 800 bases that differ by 1 %).
+substitution mends that, and their 2,700 differences (4.6 % of all) count as errors for
+every tool. Besides, the same at 10x, and a random genome of 65 % GC with repeats (10
+families of 8 copies of 800 bases that differ by 1 %).
 
 Lighter runs in the same script, one thread: at 30x `-k 17 SIZE 0.2`, as in the notes;
 at 10x `-k 23 SIZE 0.4`, the best of seven settings on the development set (with the
@@ -18,7 +18,7 @@ package: the notes' figures for it (gain 0.948, precision 0.9972) are of another
 of the 30x set.
 
 Constants of `KmerCorrector` were chosen on `DEVELOPMENT`, which are other regions,
-seeds and genomes; the figures of `REPORTED` are those of its defaults, made once.
+seeds and genomes; the figures of `REPORTED` are those of its defaults.
 
 Run `python tests/benchmarks/preprocessing_correction.py --data FOLDER --out FOLDER
 [NAME ...] [--store]`.

@@ -103,7 +103,8 @@ def test_the_table_knows_what_is_in_it():
     table = KmerTable(words, np.arange(5000) * 20)
     assert np.array_equal(table.look_up(words), np.minimum(np.arange(5000) * 20, 65535))
     others = np.setdiff1d(rng.integers(0, 2**40, 5000).astype(np.uint64), words)
-    assert not table.look_up(others).any()
+    assert not table.look_up(others).any() and not table.contains(others).any()
+    assert table.contains(words).all()
     assert table.look_up(words[:6].reshape(2, 3)).shape == (2, 3)
     assert 25 * 5000 <= table.bytes <= 50 * 5000
     empty = KmerTable(np.zeros(0, np.uint64), np.zeros(0, int))
