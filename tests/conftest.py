@@ -1,5 +1,6 @@
 """Settings of every test: types checked, strict promotion, compilation cache."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -22,6 +23,21 @@ jax.config.update(
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--exhaustive", action="store_true", help="also what is marked exhaustive"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what repeats a check on one more data set, unless it is asked for."""
+    if config.getoption("--exhaustive"):
+        return
+    more = [item for item in items if item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=more)
+    items[:] = [item for item in items if item not in set(more)]
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder with real data, or a skip whose reason starts with `no data:`."""
@@ -30,3 +46,21 @@ def data_root() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data: {folder} does not exist; set DIFFBIO_EQX_DATA")
     return folder
+
+
+# Linux gives a process 65,530 memory maps by default, and every compiled program takes
+# some: a long run of tests ends in a segmentation fault without this.
+_MANY_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_freed():
+    """Drop what was compiled, between modules, once the process holds much of it."""
+    yield
+    try:
+        maps = Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return
+    if maps > _MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()

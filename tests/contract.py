@@ -29,6 +29,7 @@ class Case:
     - `tolerance`: relative, of derivatives in float64.
     - `fixed`: fields of the item that are not moved, as a design of equal rows.
     - `key`: True for a stochastic operator, which is then called with a key.
+    - `slow`: True where compiling takes so long that the quick run leaves it out.
     """
 
     make: Callable[[], eqx.Module]
@@ -38,6 +39,7 @@ class Case:
     tolerance: float = 1e-6
     key: bool = False
     fixed: tuple[str, ...] = ()
+    slow: bool = False
 
     def call(self, operator: Any, item: Any) -> Any:
         """Call the operator on one item, with a fixed key if it needs one."""

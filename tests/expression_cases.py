@@ -5,11 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 from contract import Case
-from expression_cases_a import CASES as DISPERSIONS
-from expression_cases_b import CASES as FITS
-from expression_cases_c import CASES as TRENDS
-from expression_cases_d import CASES as SHRINKAGES
+from dispersion_cases import CASES as DISPERSIONS
 from expression_tables import small_table
+from glm_cases import CASES as FITS
+from normalisation_cases import CASES as TRENDS
+from shrinkage_cases import CASES as SHRINKAGES
 
 from diffbio_eqx.data.gene_table import GeneTable
 from diffbio_eqx.operators.expression.cooks_distance import CooksDistance
@@ -93,15 +93,18 @@ EXPRESSION_OPERATORS: dict[str, Case] = {
         lambda: LikelihoodRatioTest(NegativeBinomialGLM("exact")),
         with_reduced,
         fixed=("design",),
+        slow=True,
     ),
     "cooks_distance": Case(
         CooksDistance,
         lambda key: tested_table(jax.random.fold_in(key, 1)),  # no near ties
         fixed=("design",),
     ),
-    "outlier_replacement": Case(OutlierReplacement, with_cooks, fixed=("design",)),
+    "outlier_replacement": Case(
+        OutlierReplacement, with_cooks, fixed=("design",), slow=True
+    ),
     "fitted_trend": Case(a_trend, lambda key: 5.0 + jax.random.exponential(key, (6,))),
-    "expected_power": Case(ExpectedPower, planned_experiment),
+    "expected_power": Case(ExpectedPower, planned_experiment, slow=True),
     "expected_power_at_a_level": Case(
         lambda: ExpectedPower(fdr=None), planned_experiment
     ),

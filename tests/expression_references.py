@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from diffbio_eqx.data.count_matrix import CountMatrix
 from diffbio_eqx.data.design_formula import design_from_formula
@@ -49,6 +50,13 @@ SETS = {
         "~ 1",
     ),
 }
+
+USUAL = ("airway_R", "sim_outliers_condition_only_R")
+EACH_SET = [
+    name if name in USUAL else pytest.param(name, marks=pytest.mark.exhaustive)
+    for name in SETS
+]
+"""Names as test parameters: two sets always, the others with --exhaustive."""
 
 
 def load_reference(root: Path, name: str, *, lrt: bool = False) -> Reference:

@@ -10,8 +10,15 @@ from operator_cases import OPERATORS
 
 from diffbio_eqx import Free, Frozen, Relaxation
 
-each = pytest.mark.parametrize("name", OPERATORS)
-poisoned = [name for name, case in OPERATORS.items() if case.poison is not None]
+
+def parameters(cases):
+    """Names of cases, the slow ones marked."""
+    slow = lambda case: [pytest.mark.slow] if case.slow else []
+    return [pytest.param(name, marks=slow(case)) for name, case in cases.items()]
+
+
+each = pytest.mark.parametrize("name", parameters(OPERATORS))
+poisoned = parameters({k: v for k, v in OPERATORS.items() if v.poison is not None})
 
 
 @each

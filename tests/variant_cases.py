@@ -201,10 +201,11 @@ VARIANT_OPERATORS: dict[str, Case] = {
         lambda key: jax.random.randint(key, (12,), 0, 2).astype(jnp.uint8),
     ),
     "pair_hmm": Case(lambda: PairHMM(band=8), _read_on_haplotype, _poison_read),
-    "indel_likelihood": Case(_indel_likelihood, _evidence, _poison_evidence),
+    "indel_likelihood": Case(_indel_likelihood, _evidence, _poison_evidence, slow=True),
     "haplotype_rescoring": Case(
         lambda: HaplotypeRescoring(_indel_likelihood()),
         _called,
         lambda x: dataclasses.replace(x, evidence=_poison_evidence(x.evidence)),
+        slow=True,
     ),
 }

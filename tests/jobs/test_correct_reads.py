@@ -170,6 +170,10 @@ def test_mates_are_counted_too(sample, corrector):
 def test_wrong_options_are_refused(sample):
     with pytest.raises(ValueError, match="k: expected an odd number"):
         KmerCorrector.from_blocks([sample[0]], k=10)
+    block = sample[0]
+    pairs = Reads.from_arrays(block.bases, block.qualities, mate=block)
+    with pytest.raises(ValueError, match="blocks with weights: expected no mate"):
+        KmerCorrector.from_blocks([pairs], k=K, weights=[np.ones(block.bases.shape)])
     counter = KmerCounter(K)
     with pytest.raises(ValueError, match="beam"):
         KmerCorrector(counter.finish(), beam=0)

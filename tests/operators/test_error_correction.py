@@ -19,12 +19,12 @@ of_reads = eqx.filter_jit(lambda operator, batch: jax.vmap(operator)(batch))
 
 @pytest.fixture(scope="module")
 def sample():
-    """Evidence of 60 reads over a small genome, and the true bases."""
+    """Evidence of 30 reads over a small genome, and the true bases."""
     bases, qualities, truth = reads_of(genome()[0])
     counter = KmerCounter(K, certainty=0.5)
     counter.add(bases, qualities)
     spectrum = counter.finish()
-    bases, qualities, truth = (x[:60].copy() for x in (bases, qualities, truth))
+    bases, qualities, truth = (x[:30].copy() for x in (bases, qualities, truth))
     bases[3, 40] = 4
     bases[4, 70:] = 7
     weight = np.ones(bases.shape, np.float32)

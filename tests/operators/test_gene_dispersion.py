@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from expression_references import EACH_SET
 from expression_tables import small_table
 
 from diffbio_eqx.data.count_matrix import CountMatrix
@@ -281,7 +282,7 @@ SETS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", EACH_SET)
 def test_counts_to_rs_gene_wise_dispersion(data_root, name):
     """Counts and size factors in, R's `dispGeneEst` out, also in float32."""
     data, share = SETS[name]

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from expression_references import SETS, relative
+from expression_references import EACH_SET, relative
 from expression_stages import fitted, quantiles
 from expression_tables import small_table
 from helpers import finite_difference, random_direction
@@ -44,7 +44,7 @@ def data(samples=8, genes=12, *, low=False, covariate=True):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", EACH_SET)
 def test_like_r(wide, data_root, name):
     reference, table = fitted(data_root, name)
     r = reference.table("gene_table")

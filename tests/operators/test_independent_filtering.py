@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from expression_references import SETS, read_table
+from expression_references import EACH_SET, SETS, read_table
 
 from diffbio_eqx.operators.expression.independent_filtering import IndependentFiltering
 
@@ -23,7 +23,7 @@ TESTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", EACH_SET)
 def test_as_deseq2(name, dtype, data_root):
     """On R's p-values and means: the same genes, thresholds and numbers."""
     folder = data_root / "reference" / "expression" / name

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from expression_cases_a import fitted_table
+from dispersion_cases import fitted_table
+from expression_references import EACH_SET
 from test_gene_dispersion import SETS, reference_table
 
 from diffbio_eqx import set_mode
@@ -107,7 +108,7 @@ def test_missing_columns_are_named():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", EACH_SET)
 def test_rs_columns_to_rs_map_dispersion(data_root, name):
     """R's gene-wise and fitted dispersions in, R's `dispMAP` and `dispersion` out.
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from expression_cases_c import fitted_table
+from normalisation_cases import fitted_table
 from expression_references import load_reference, relative
 from expression_tables import small_design
 from helpers import finite_difference
@@ -36,7 +36,8 @@ def parametric(constant, slope, dtype=float):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["airway_R", "sim_outliers_R", "sim_outliers_condition_only_R"]
+    "name",
+    ["airway_R", pytest.param("sim_outliers_R", marks=pytest.mark.exhaustive)],
 )
 def test_as_deseq2(name, data_root):
     """Of R's own trend; then blind, on all genes and on 1,000, end to end."""

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
-from expression_references import SETS
+from expression_references import EACH_SET
 from expression_stages import fitted, quantiles
 
 from diffbio_eqx.operators.expression.likelihood_ratio_test import LikelihoodRatioTest
@@ -20,7 +20,7 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=EACH_SET)
 def both(request, data_root):
     with jax.enable_x64(True):
         yield fitted(data_root, request.param)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
-from expression_references import SETS, load_reference, read_table, relative
+from expression_references import EACH_SET, load_reference, read_table, relative
 
 import diffbio_eqx as dbx
 
@@ -23,7 +23,7 @@ def run(root, name, **fields):
     return reference, eqx.filter_jit(pipeline)(reference.sample)
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=EACH_SET)
 def both(request, data_root):
     with jax.enable_x64(True):
         yield run(data_root, request.param)
@@ -86,6 +86,7 @@ def test_calls_and_missing_values(both):
     assert same[listed].mean() >= 0.999
 
 
+@pytest.mark.exhaustive
 def test_our_own_prior_on_few_degrees_of_freedom(data_root):
     with jax.enable_x64(True):
         reference, found = run(data_root, "airway_R", prior_variance=None)
@@ -96,6 +97,7 @@ def test_our_own_prior_on_few_degrees_of_freedom(data_root):
         assert (called & theirs).sum() / (called | theirs).sum() >= 0.995
 
 
+@pytest.mark.exhaustive
 def test_likelihood_ratio(data_root):
     with jax.enable_x64(True):
         reference, found = run(data_root, "sim_outliers_R", test="lrt")
@@ -107,6 +109,7 @@ def test_likelihood_ratio(data_root):
         assert (called & expected).sum() / (called | expected).sum() >= 0.995
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("name", "kind"), [("sim_outliers_R", "normal"), ("airway_R", "apeglm")]
 )

@@ -15,7 +15,10 @@ def experiment(samples):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("samples", "parametric"), [(12, False), (4, True)])
+@pytest.mark.parametrize(
+    ("samples", "parametric"),
+    [(12, False), pytest.param(4, True, marks=pytest.mark.exhaustive)],
+)
 def test_intervals_and_ranks(samples, parametric):
     sample, effect = experiment(samples)
     model = dbx.create_differential_expression_pipeline()
