@@ -102,13 +102,22 @@ class KmerCorrector:
         """Counts the words of all blocks (and of their mates) and takes the defaults.
 
         `weights`, one array (R, L) a block: bases below 1/2 (trimmed) do not count.
+        Give mates as blocks of their own then.
+
+        **Raises:** `ValueError` for an even k or one out of 3 ... 31, and for blocks
+        with mates together with `weights`.
         """
         counter = KmerCounter(k, certainty=certainty, most_words=most_words)
         masks = iter(weights) if weights is not None else None
         for block in blocks:
             weight = None if masks is None else next(masks)
+            alone = masks is None or block.mate is None
+            hint = "give the mates and their weights as blocks of their own"
+            require(
+                alone, "blocks with weights", expected="no mate", got="one", hint=hint
+            )
             counter.add(_kept(block, weight), np.asarray(block.qualities))
-            if block.mate is not None and masks is None:
+            if block.mate is not None:
                 counter.add(_kept(block.mate, None), np.asarray(block.mate.qualities))
         return KmerCorrector(counter.finish())
 
