@@ -160,16 +160,16 @@ class DifferentialExpressionPipeline(eqx.Module):
         """Nothing is drawn: `key` is taken so that all pipelines are built alike."""
         self.size_factors = SizeFactors(config.size_factors)
         self.gene_dispersion = GeneDispersion(config.solver)
-        self.trend = DispersionTrend(config.trend)
+        self.trend = DispersionTrend(config.trend, solver=config.solver)
         self.prior = DispersionPrior(config.prior_variance)
         self.map_dispersion = MapDispersion(config.solver)
-        self.glm = NegativeBinomialGLM()
+        self.glm = NegativeBinomialGLM(config.solver)
         self.cooks = CooksDistance()
         self.replacement = None
         if config.replace_outliers_from is not None:
             self.replacement = OutlierReplacement(config.replace_outliers_from)
         if config.test == "lrt":
-            self.test = LikelihoodRatioTest()
+            self.test = LikelihoodRatioTest(NegativeBinomialGLM(config.solver))
         else:
             self.test = WaldTest(
                 config.lfc_threshold, config.alternative, use_t=config.use_t
@@ -180,7 +180,7 @@ class DifferentialExpressionPipeline(eqx.Module):
         shrinkages = {"apeglm": Apeglm, "normal": NormalShrinkage}
         self.shrinkage = None
         if config.shrinkage is not None:
-            self.shrinkage = shrinkages[config.shrinkage]()
+            self.shrinkage = shrinkages[config.shrinkage](config.solver)
         self.significance = Relaxation(0.5)
         self.config = config
 

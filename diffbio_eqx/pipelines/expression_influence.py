@@ -12,7 +12,6 @@ from diffbio_eqx.data.count_matrix import CountMatrix
 from diffbio_eqx.pipelines.differential_expression import (
     DifferentialExpressionPipeline,
 )
-from diffbio_eqx.relax import set_mode
 
 _TOGETHER = 8
 """Samples whose derivatives are taken side by side; memory grows with it."""
@@ -43,12 +42,11 @@ def sample_influence(
     system a gene, so that nothing is fitted again. A weight acts through everything:
     the gene's own likelihood, size factors, trend, prior, and counts of others.
 
-    Medians have the gradient of their relaxation; filters and replaced counts are held
-    fixed.
+    Decisions have the gradient of the pipeline's mode: in the default one, medians and
+    the outlier rule that of their relaxation; filters and replaced counts are fixed.
 
     **Returns:** a `SampleInfluence`.
     """
-    pipeline = set_mode(pipeline, "straight_through")
 
     def run(weights: Array) -> tuple[Array, Array]:
         result = pipeline(dataclasses.replace(sample, weights=weights))

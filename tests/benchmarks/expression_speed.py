@@ -1,6 +1,6 @@
 """A whole run of Differential Expression against R DESeq2 and PyDESeq2, one thread.
 
-    PEER_PYTHON=... taskset -c 0 python tests/benchmarks/expression_speed.py [ROUNDS]
+    PEER_PYTHON=... taskset -c 0 python tests/benchmarks/expression_speed.py [ROUNDS [SIZES]]
 
 Simulated experiments of 20,000 genes with 8, 100 and 500 samples; every route starts
 from counts in memory and ends with adjusted p-values. CPU seconds (user + system), the
@@ -24,7 +24,7 @@ from expression_peers import (
     run_r,
     write_counts,
 )
-from measuring import middle, show, write
+from measuring import RESULTS, middle, show, write
 
 from diffbio_eqx.simulate import simulate_counts
 
@@ -119,4 +119,8 @@ if __name__ == "__main__":
     show(["", *names], [[size, *row.values()] for size, row in table.items()])
     note = (__doc__ or "").split("\n\n")[2].replace("\n", " ")
     title = "Differential Expression: a whole run, one thread"
+    # Sizes that were measured by themselves join those that are stored.
+    stored = RESULTS / "expression_speed.json"
+    before = json.loads(stored.read_text())["sizes"] if stored.exists() else {}
+    table = {**before, **table}
     write("expression_speed", {"title": title, "note": note, "sizes": table})
