@@ -1,11 +1,13 @@
 """A whole run of Differential Expression against R DESeq2 and PyDESeq2, one thread.
 
-    PEER_PYTHON=... taskset -c 0 python tests/benchmarks/expression_speed.py [ROUNDS [SIZES]]
+    PEER_PYTHON=... taskset -c 0 python tests/benchmarks/expression_speed.py [ROUNDS]
 
 Simulated experiments of 20,000 genes with 8, 100 and 500 samples; every route starts
 from counts in memory and ends with adjusted p-values. CPU seconds (user + system), the
 routes in turn in each round. Cold: a fresh process without stored programs, its first
 call; warm: a later call in that process. Imports and reading are left out everywhere.
+
+More arguments are the numbers of samples to measure.
 """
 
 import json
