@@ -177,6 +177,17 @@ def test_the_tutorial_trains_a_better_caller(tmp_path, capsys):
     assert (tmp_path / "model.eqx").exists()
 
 
+@pytest.mark.slow
+def test_the_example_trusts_poor_samples_less():
+    found = load(DOCS / "examples" / "learn_sample_weights.py").run(0, steps=20)
+    least = found["smallest weight of a good sample"]
+    assert found["largest weight of a poor sample"] < 0.6 * least
+    errors = [
+        found[f"error of effects, {kind} weights"] for kind in ("learned", "equal")
+    ]
+    assert errors[0] < errors[1]
+
+
 def test_docs_need_no_network():
     config = (ROOT / ".mkdocs.yml").read_text()
     assert "font: false" in config and "inventories" not in config

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -92,9 +93,9 @@ class Apeglm(AbstractOperator):
     """
 
     scale: Positive | None
-    solver: str
-    shrink_all: bool
-    threshold: float
+    solver: str = eqx.field(static=True)
+    shrink_all: bool = eqx.field(static=True)
+    threshold: float = eqx.field(static=True)
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -85,9 +86,9 @@ class NormalShrinkage(AbstractOperator):
     ```
     """
 
-    solver: str
-    tolerance: float
-    rounds: int
+    solver: str = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+    rounds: int = eqx.field(static=True)
 
     def __init__(
         self, solver: str = "deseq2", *, tolerance: float = 1e-8, rounds: int = 100

@@ -1,5 +1,6 @@
 """The regularised logarithm: samples' values pulled to the level of their gene."""
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -59,7 +60,7 @@ class RegularisedLog(AbstractOperator):
     """
 
     variance: Positive | None
-    solver: str
+    solver: str = eqx.field(static=True)
 
     def __init__(self, solver: str = "deseq2", *, prior_variance: float | None = None):
         require_choice("solver of RegularisedLog", solver, ("deseq2", "exact"))
