@@ -177,10 +177,12 @@ class DifferentialExpressionPipeline(eqx.Module):
         self.filtering = IndependentFiltering(
             config.alpha, enabled=config.independent_filtering
         )
-        shrinkages = {"apeglm": Apeglm, "normal": NormalShrinkage}
         self.shrinkage = None
-        if config.shrinkage is not None:
-            self.shrinkage = shrinkages[config.shrinkage](config.solver)
+        if config.shrinkage == "normal":
+            self.shrinkage = NormalShrinkage(config.solver)
+        elif config.shrinkage == "apeglm":
+            own = "exact" if config.solver == "exact" else "apeglm"
+            self.shrinkage = Apeglm(own)
         self.significance = Relaxation(0.5)
         self.config = config
 
