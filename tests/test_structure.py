@@ -36,7 +36,7 @@ FLOORS = {
 # What a side door may import besides floor 1, and who may come in through it.
 SIDE_DOORS = {"io": {"data", "simulate"}, "simulate": {"data", "distributions"}}
 GUESTS = {"io": {"io", "jobs", "cli"}, "simulate": {"simulate", "io", "jobs", "cli"}}
-EXTRAS = """pysam dnaio anndata h5py scipy formulaic matplotlib typer rich""".split()
+EXTRAS = """pysam dnaio anndata h5py scipy formulaic pandas matplotlib typer rich""".split()
 LATE = ["optimistix", "lineax", "beartype"]
 
 
