@@ -7,6 +7,11 @@ programs.
 
 from contract import Case
 from expression_cases import EXPRESSION_OPERATORS
+from preprocessing_cases import PREPROCESSING_OPERATORS
 from variant_cases import VARIANT_OPERATORS
 
-OPERATORS: dict[str, Case] = {**VARIANT_OPERATORS, **EXPRESSION_OPERATORS}
+OPERATORS: dict[str, Case] = {
+    **VARIANT_OPERATORS,
+    **EXPRESSION_OPERATORS,
+    **PREPROCESSING_OPERATORS,
+}

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from preprocessing_cases_adapters import random_read
+from adapter_cases import random_read
 
 from diffbio_eqx import set_mode, set_temperature
 from diffbio_eqx.operators.reads.adapter_blocks import AdapterBlocks

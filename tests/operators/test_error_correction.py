@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from correction_cases import random_evidence
 from correction_reads import K, genome, reads_of
-from preprocessing_cases_correction import random_evidence
 
 from diffbio_eqx import set_mode, set_temperature
 from diffbio_eqx.data.correction_evidence import CorrectionEvidence

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from preprocessing_cases_adapters import random_pair
+from adapter_cases import random_pair
 
 from diffbio_eqx import set_mode, set_temperature
 from diffbio_eqx.operators.reads.mate_blocks import MateBlocks

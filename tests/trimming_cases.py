@@ -32,25 +32,28 @@ def poison(item):
     return (bases, *(jnp.where(real, x, jnp.nan) for x in (qualities, weight)))
 
 
-def _case(make, tail=0):
-    return Case(make, lambda key: random_read(key, tail), poison=poison)
+def _case(make, tail=0, *, slow=False):
+    return Case(make, lambda key: random_read(key, tail), poison=poison, slow=slow)
 
 
-CASES: dict[str, Case] = {
+TRIMMING: dict[str, Case] = {
     "quality_trimming": _case(lambda: QualityTrimming(20.0, 15.0, temperature=5.0)),
     "quality_trimming_nextseq": _case(
-        lambda: QualityTrimming(20.0, nextseq=True, temperature=5.0)
+        lambda: QualityTrimming(20.0, nextseq=True, temperature=5.0), slow=True
     ),
     **{
         f"sliding_window_{direction}": _case(
             lambda direction=direction: SlidingWindowTrimming(
                 20.0, direction, size=3, temperature=4.0
-            )
+            ),
+            slow=direction == "right",
         )
         for direction in ("front", "tail", "right")
     },
     "poly_tail_g": _case(lambda: PolyTail(5.0, temperature=0.5), tail=7),
-    "poly_tail_any": _case(lambda: PolyTail(5.0, "any", temperature=0.5), tail=7),
+    "poly_tail_any": _case(
+        lambda: PolyTail(5.0, "any", temperature=0.5), tail=7, slow=True
+    ),
     "read_filter": _case(
         lambda: ReadFilter(
             mean_quality=20.0,

@@ -39,7 +39,7 @@ def poisoned(block):
     return eqx.tree_at(where, block, values)
 
 
-CASES: dict[str, Case] = {
+DUPLICATES: dict[str, Case] = {
     "duplicate_weighting": Case(
         make=lambda: DuplicateWeighting(0.95, 0.1),
         inputs=lambda key: families(seed_of(key)),

@@ -63,7 +63,7 @@ def _read_item(key):
     return random_read(seed_of(key))
 
 
-CASES: dict[str, Case] = {
+ADAPTERS: dict[str, Case] = {
     "adapter_scores": Case(
         lambda: AdapterScores([ADAPTER, "CCTGA$"], mismatch_rate=0.01),
         _read_item,
@@ -81,11 +81,13 @@ CASES: dict[str, Case] = {
         lambda: AdapterRemoval(ADAPTER, five_prime="^CCT", linked=True),
         _read_item,
         poison_read,
+        slow=True,
     ),
     "mate_overlap": Case(
         lambda: MateOverlap(["AGAT"], ["CTGA"], least_overlap=5),
         lambda key: random_pair(seed_of(key)),
         lambda pair: jax.tree.map(poison_read, pair, is_leaf=_is_read),
+        slow=True,
     ),
 }
 

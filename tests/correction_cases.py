@@ -33,7 +33,7 @@ def _poison(x):
     return eqx.tree_at(rubbish, x, (qualities, support, x.weight))
 
 
-CASES: dict[str, Case] = {
+CORRECTION: dict[str, Case] = {
     "error_correction": Case(
         make=lambda: ErrorCorrection(2.5, leave=2.0, stay=0.7, temperature=1.5),
         inputs=lambda key: random_evidence(seed_of(key)),
