@@ -36,7 +36,8 @@ FLOORS = {
 # What a side door may import besides floor 1, and who may come in through it.
 SIDE_DOORS = {"io": {"data", "simulate"}, "simulate": {"data", "distributions"}}
 GUESTS = {"io": {"io", "jobs", "cli"}, "simulate": {"simulate", "io", "jobs", "cli"}}
-EXTRAS = """pysam dnaio anndata h5py scipy formulaic pandas matplotlib typer rich""".split()
+EXTRAS = "pysam dnaio anndata h5py scipy formulaic pandas matplotlib".split()
+EXTRAS += ["typer", "rich"]
 LATE = ["optimistix", "lineax", "beartype"]
 
 
