@@ -14,6 +14,7 @@ from diffbio_eqx.data import DifferentialExpression as DifferentialExpression
 from diffbio_eqx.data import Reads as Reads
 from diffbio_eqx.data import VariantCalls as VariantCalls
 from diffbio_eqx.data import bucket as bucket
+from diffbio_eqx.data import prepare_reads as prepare_reads
 from diffbio_eqx.data import stack as stack
 from diffbio_eqx.operators import AbstractOperator as AbstractOperator
 from diffbio_eqx.params import AbstractParameter as AbstractParameter
@@ -30,6 +31,11 @@ from diffbio_eqx.pipelines import (
 from diffbio_eqx.pipelines import (
     DifferentialExpressionPipelineConfig as DifferentialExpressionPipelineConfig,
 )
+from diffbio_eqx.pipelines import PreprocessingPipeline as PreprocessingPipeline
+from diffbio_eqx.pipelines import (
+    PreprocessingPipelineConfig as PreprocessingPipelineConfig,
+)
+from diffbio_eqx.pipelines import PreprocessingResult as PreprocessingResult
 from diffbio_eqx.pipelines import SampleInfluence as SampleInfluence
 from diffbio_eqx.pipelines import VariantCallingPipeline as VariantCallingPipeline
 from diffbio_eqx.pipelines import (
@@ -39,6 +45,9 @@ from diffbio_eqx.pipelines import VariantCallingResult as VariantCallingResult
 from diffbio_eqx.pipelines import bootstrap_expression as bootstrap_expression
 from diffbio_eqx.pipelines import (
     create_differential_expression_pipeline as create_differential_expression_pipeline,
+)
+from diffbio_eqx.pipelines import (
+    create_preprocessing_pipeline as create_preprocessing_pipeline,
 )
 from diffbio_eqx.pipelines import (
     create_variant_calling_pipeline as create_variant_calling_pipeline,

@@ -21,6 +21,7 @@ from diffbio_eqx.data.indel_loci import IndelLoci as IndelLoci
 from diffbio_eqx.data.intervals import Intervals as Intervals
 from diffbio_eqx.data.model_matrix import ModelMatrix as ModelMatrix
 from diffbio_eqx.data.pileup import Pileup as Pileup
+from diffbio_eqx.data.read_evidence import prepare_reads as prepare_reads
 from diffbio_eqx.data.read_rows import ReadRows as ReadRows
 from diffbio_eqx.data.reads import Reads as Reads
 from diffbio_eqx.data.sample_building import pad_sample as pad_sample

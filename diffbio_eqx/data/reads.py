@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Real, UInt8
 
 from diffbio_eqx._checks import fail, require
 from diffbio_eqx._typing import HostArray
+from diffbio_eqx.data.duplicate_families import DuplicateFamilies
 
 PADDING, UNKNOWN = 7, 4
 """Codes of no base at all, and of N."""
@@ -26,6 +27,12 @@ class Reads(eqx.Module):
     - `read_mask` (R,): False for rows that hold no read.
     - `base_probs` (R, L, 4), optional: soft bases, in place of one-hot codes.
     - `mate`, optional: the second reads of the pairs, row by row.
+
+    What the host has found out from all reads together (`prepare_reads`), optional:
+
+    - `families`: of reads, or pairs, that may be copies of one molecule.
+    - `support` (R, L, 4, k): counts of the words of k bases over each base, as in
+      `CorrectionEvidence`; each mate has its own.
     """
 
     bases: UInt8[HostArray, "reads length"]
@@ -33,6 +40,8 @@ class Reads(eqx.Module):
     read_mask: Bool[HostArray, " reads"]
     base_probs: Float[HostArray, "reads length 4"] | None = None
     mate: "Reads | None" = None
+    families: DuplicateFamilies | None = None
+    support: Real[HostArray, "reads length 4 words"] | None = None
 
     @staticmethod
     def from_arrays(
@@ -88,4 +97,4 @@ class Reads(eqx.Module):
 
     def padding(self) -> dict[str, int]:
         """Fill values for `stack` that are not zero."""
-        return {"bases": PADDING}
+        return {"bases": PADDING, "support": -1}

@@ -21,6 +21,18 @@ from diffbio_eqx.pipelines.expression_influence import (
 from diffbio_eqx.pipelines.expression_influence import (
     sample_influence as sample_influence,
 )
+from diffbio_eqx.pipelines.preprocessing import (
+    PreprocessingPipeline as PreprocessingPipeline,
+)
+from diffbio_eqx.pipelines.preprocessing import (
+    PreprocessingPipelineConfig as PreprocessingPipelineConfig,
+)
+from diffbio_eqx.pipelines.preprocessing import (
+    PreprocessingResult as PreprocessingResult,
+)
+from diffbio_eqx.pipelines.preprocessing import (
+    create_preprocessing_pipeline as create_preprocessing_pipeline,
+)
 from diffbio_eqx.pipelines.variant_calling import (
     VariantCallingPipeline as VariantCallingPipeline,
 )

@@ -31,6 +31,7 @@ class MateCuts(eqx.Module):
     - `insert` (L1 + L2 - 1,): probability of an insert of i + 1 bases; one less the
       sum is "no overlap".
     - `probability` (): that the insert is shorter than a read.
+    - `cut` (): how far the pair is cut by this, 0 or 1 but in mode soft.
     - `false_trim` (): expected number of wrong cuts of the pair.
     - `false_bases` (): expected number of bases of the insert that were cut, both
       reads together.
@@ -40,6 +41,7 @@ class MateCuts(eqx.Module):
     mate_weight: Float[Array, " L2"]
     insert: Float[Array, " inserts"]
     probability: Float[Array, ""]
+    cut: Float[Array, ""]
     false_trim: Float[Array, ""]
     false_bases: Float[Array, ""]
 
@@ -191,6 +193,7 @@ class MateOverlap(AbstractOperator):
             mate_weight=second[2] * mate_window,
             insert=insert,
             probability=present,
+            cut=gate,
             false_trim=gate * (1.0 - present),
             false_bases=lost(first[2], window) + lost(second[2], mate_window),
         )
