@@ -24,6 +24,8 @@ def fragments(seed=0, reads=20, genome_size=300):
         insert = 18 + 4 * (r % 5) if r % 2 else int(rng.integers(45, 90))
         at = rng.integers(0, genome_size - insert)
         piece = genome[at : at + insert]
+        if r == 13:  # a repeat, so that mates overlap in several ways
+            piece = np.resize(np.array([0, 1, 3], np.uint8), insert)
         size = LENGTH - r % 3
         for m, strand in enumerate((piece, 3 - piece[::-1])):
             text = np.concatenate([strand, FIRST, rng.integers(0, 4, LENGTH)])[:size]

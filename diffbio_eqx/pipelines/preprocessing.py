@@ -111,6 +111,8 @@ class PreprocessingPipeline(eqx.Module):
         cut = dict(
             match_threshold=config.adapter_match_threshold,
             probability=config.adapter_probability,
+            insert_mean=config.insert_mean,
+            insert_spread=config.insert_spread,
             temperature=config.adapter_temperature,
         )
         self.poly_tail = on(
@@ -208,8 +210,12 @@ class PreprocessingPipeline(eqx.Module):
         whole = real.astype(as_float(jnp.asarray(sample.qualities)).dtype)
         if self.duplicate_weighting is None or sample.families is None:
             return whole
-        weights = self.duplicate_weighting(sample.families)
-        return jnp.where(real, weights.astype(whole.dtype), 0.0)
+        families = dataclasses.replace(
+            sample.families,
+            similarity=sample.families.similarity.astype(whole.dtype),
+            quality=sample.families.quality.astype(whole.dtype),
+        )
+        return jnp.where(real, self.duplicate_weighting(families), 0.0)
 
     def _without_tail(self, end: "_Block") -> "_Block":
         if self.poly_tail is None:

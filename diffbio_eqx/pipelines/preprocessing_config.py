@@ -25,7 +25,8 @@ class PreprocessingPipelineConfig:
       `adapter_sequence_5`: 5' adapters of the reads; `linked`: see `AdapterRemoval`.
     - `adapter_match_threshold`: posterior probability of a cut above which it is made,
       by adapter or by the overlap of mates. `adapter_temperature` in log-odds.
-    - `adapter_probability`: prior probability of an insert shorter than the read.
+    - `adapter_probability`: prior probability of an insert shorter than the read;
+      `insert_mean`, `insert_spread`: of its length, see `AdapterPosterior`.
     - `least_overlap`: bases that mates must share to speak about their insert.
     - `quality_trimming`: "bwa" (as `cutadapt -q`) or "sliding_window" (as fastp;
       `window_direction` "front", "tail" or "right" and `window_size` are its own).
@@ -53,6 +54,8 @@ class PreprocessingPipelineConfig:
     adapter_match_threshold: float = 0.5
     adapter_temperature: float = 1.0
     adapter_probability: float = 0.3
+    insert_mean: float = 150.0
+    insert_spread: float = 1000.0
     enable_mate_overlap: bool = True
     least_overlap: int = 31
     enable_quality_trimming: bool = True

@@ -125,6 +125,7 @@ def test_stages_that_are_off_or_have_nothing_to_go_by_change_nothing():
     stages = [f.name for f in dataclasses.fields(model) if f.name != "config"]
     assert all(getattr(model, name) is None for name in stages)
     result = model(sample)
+    assert eqx.tree_equal(result, run(model, sample))
     real = sample.bases != 7
     assert np.array_equal(result.mask, real)
     one_hot = np.eye(4)[np.minimum(sample.bases, 3)] * (sample.bases < 4)[..., None]
@@ -191,7 +192,7 @@ def test_round_trip_through_a_file(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_batch_is_a_loop_and_jit_is_eager():
+def test_a_batch_is_a_loop():
     model = dbx.set_mode(make(), "soft")
     samples = [pairs(1), pairs(2, reads=14)]
     both = eqx.filter_jit(lambda m, batch: jax.vmap(m)(batch))(
@@ -203,7 +204,6 @@ def test_a_batch_is_a_loop_and_jit_is_eager():
     cut = jax.tree.map(lambda x, y: x[1][tuple(map(slice, y.shape))], both, other)
     assert tree_allclose(cut, other, rtol=1e-4, atol=1e-5)
     assert not both.read_weights[1, 14:].any()
-    assert tree_allclose(model(samples[0]), one, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
