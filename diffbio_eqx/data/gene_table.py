@@ -37,7 +37,8 @@ class GeneTable(eqx.Module):
     - `GeneDispersion`: `means` mu (samples, genes), `gene_dispersion`,
       `gene_dispersion_converged`.
     - `DispersionTrend`: `fitted_dispersion`, and `trend` (what fits new means).
-    - `DispersionPrior`: `prior_variance`, `log_residual_deviation` (scalars).
+    - `DispersionPrior`: `prior_variance`, `log_residual_deviation` (scalars; or one
+      for each gene, as a copy to take derivatives to).
     - `MapDispersion`: `map_dispersion`, `dispersion_outlier` (weight in [0, 1], 1 for
       an outlier), `dispersion` (the one to test with).
     - `NegativeBinomialGLM`: `coefficients`, `coefficient_errors`, `covariance` (coefs,
@@ -60,8 +61,8 @@ class GeneTable(eqx.Module):
     gene_dispersion_converged: Flags = None
     fitted_dispersion: Genes = None
     trend: Any = None
-    prior_variance: Float[Array, ""] | None = None
-    log_residual_deviation: Float[Array, ""] | None = None
+    prior_variance: Float[Array, "*copies"] | None = None
+    log_residual_deviation: Float[Array, "*copies"] | None = None
     map_dispersion: Genes = None
     dispersion_outlier: Genes = None
     dispersion: Genes = None

@@ -220,7 +220,7 @@ class DifferentialExpressionPipeline(eqx.Module):
         # with an outlier, on replaced counts and with the trend and prior of the first.
         def one_round(carry, is_first):
             old, todo, replaced, largest = carry
-            middle = lambda t: lax.cond(is_first, with_trend, _on_trend, t)
+            middle = lambda t: lax.cond(is_first, with_trend, on_trend, t)
             fit = lambda t: _joined(old, self._fit(t, middle))
             new = lax.cond(todo.tested.any(), fit, lambda t: _counted(old, t), todo)
 
@@ -340,7 +340,7 @@ def _filled(table: GeneTable, shapes: GeneTable) -> GeneTable:
     return table.replace(**{name: getattr(zeros, name) for name in missing})
 
 
-def _on_trend(table: GeneTable) -> GeneTable:
+def on_trend(table: GeneTable) -> GeneTable:
     """What the trend says of the means of the table."""
     mean = jnp.where(table.base_mean > 0, table.base_mean, 1.0)
     return table.replace(fitted_dispersion=table.trend(mean))

@@ -24,23 +24,28 @@ Genes = Float[Array, " genes"]
 class DispersionProblem(NamedTuple):
     """What the likelihood of the dispersions of many genes depends on.
 
-    - `counts`, `means` (samples, genes); `weights` (samples,) or None.
+    - `counts`, `means` (samples, genes); `weights` (samples, 1 or genes) or None.
     - `pairs` (pairs, samples): products of two columns of the design, packed.
-    - `prior_mean` (genes,), `prior_variance` (): of log dispersion, or None.
+    - `prior_mean` (genes,), `prior_variance` () or (genes,): of log dispersion, or
+      None.
     """
 
     counts: Float[Array, "samples genes"]
     means: Float[Array, "samples genes"]
     pairs: Float[Array, "pairs samples"]
-    weights: Float[Array, " samples"] | None
+    weights: Float[Array, "samples _"] | None
     prior_mean: Genes | None = None
-    prior_variance: Float[Array, ""] | None = None
+    prior_variance: Float[Array, "*genes"] | None = None
 
     def by_gene(self) -> dict[str, Array]:
         """The parts with a gene axis, to be cut into blocks."""
         parts = {"counts": self.counts, "means": self.means}
         if self.prior_mean is not None:
             parts["prior_mean"] = self.prior_mean
+        if self.prior_variance is not None and self.prior_variance.ndim:
+            parts["prior_variance"] = self.prior_variance
+        if self.weights is not None and self.weights.shape == self.counts.shape:
+            parts["weights"] = self.weights
         return parts
 
 
@@ -48,7 +53,7 @@ def dispersion_problem(
     table: GeneTable,
     means: Float[Array, "samples genes"],
     prior_mean: Genes | None = None,
-    prior_variance: Float[Array, ""] | None = None,
+    prior_variance: Float[Array, "*genes"] | None = None,
 ) -> DispersionProblem:
     """The problem of a table with these means; harmless in genes not tested."""
     tested = table.tested
@@ -59,7 +64,7 @@ def dispersion_problem(
         jnp.where(tested, table.counts, 1.0),
         jnp.where(tested, means, 1.0),
         pairs,
-        table.weights,
+        table.observation_weights,
         prior_mean,
         prior_variance,
     )
@@ -80,8 +85,7 @@ def log_posterior(
     samples of positive weight are left out of the determinant.
     """
     value, slope = overdispersion(problem.counts, problem.means, log_dispersion)
-    row = sample_weights(problem)[None]
-    value, slope = _product(row, value)[0], _product(row, slope)[0]
+    value, slope = _total(problem, value), _total(problem, slope)
     half, half_slope = _half_log_determinant(log_dispersion, problem)
     value, slope = value - half, slope - half_slope
     if problem.prior_mean is not None:
@@ -98,14 +102,7 @@ def constant_part(problem: DispersionProblem) -> Genes:
     R leaves out the terms that are constant in alpha; one of its rules is relative to
     the value, so this matters.
     """
-    return -_product(sample_weights(problem)[None], problem.means)[0]
-
-
-def sample_weights(problem: DispersionProblem) -> Float[Array, " samples"]:
-    """The weights of samples, ones where there are none."""
-    if problem.weights is None:
-        return jnp.ones(problem.counts.shape[0], problem.counts.dtype)
-    return problem.weights
+    return -_total(problem, problem.means)
 
 
 @jax.custom_jvp
@@ -146,13 +143,18 @@ def _half_log_determinant(
     """`log det(X' W X) / 2` and its slope."""
     pairs = problem.pairs
     coefs = (math.isqrt(8 * pairs.shape[0] + 1) - 1) // 2
-    weighted = pairs if problem.weights is None else pairs * problem.weights
+    weights = problem.weights
+    if weights is None or weights.shape[1] == 1:
+        rows = pairs if weights is None else pairs * weights[:, 0]
+        product = lambda entries: _product(rows, entries)
+    else:
+        product = lambda entries: _product(pairs, weights * entries)
     dispersion = jnp.exp(log_dispersion)
     weight = problem.means / (1 + dispersion * problem.means)
-    packed = _product(weighted, weight)
-    change = -dispersion * _product(weighted, weight * weight)
-    rows, columns = pair_indices(coefs)
-    empty = (rows == columns)[:, None] & (packed <= 0)
+    packed = product(weight)
+    change = -dispersion * product(weight * weight)
+    first, second = pair_indices(coefs)
+    empty = (first == second)[:, None] & (packed <= 0)
     packed = jnp.where(empty, 1.0, packed)
 
     def half(packed):
@@ -160,6 +162,17 @@ def _half_log_determinant(
         return sum(log(lower[i, i]) for i in range(coefs))
 
     return jax.jvp(half, (packed,), (change,))
+
+
+def _total(problem: DispersionProblem, entries: Float[Array, "samples genes"]) -> Genes:
+    """The weighted sum over samples."""
+    weights = problem.weights
+    row = jnp.ones((1, entries.shape[0]), entries.dtype)
+    if weights is not None and weights.shape[1] == 1:
+        row = weights.T
+    elif weights is not None:
+        entries = weights * entries
+    return _product(row, entries)[0]
 
 
 def _product(rows: Array, entries: Array) -> Array:

@@ -23,6 +23,8 @@ from diffbio_eqx.operators.expression.dispersion_search import (
 )
 from diffbio_eqx.operators.expression.gene_blocks import map_genes
 from diffbio_eqx.operators.expression.glm_fit import fit_glm, fit_rules
+from diffbio_eqx.operators.expression.glm_steps import gram
+from diffbio_eqx.operators.expression.small_cholesky import SmallCholesky
 
 Means = Float[Array, "samples genes"]
 
@@ -97,13 +99,14 @@ class GeneDispersion(AbstractOperator):
         start = self.start(table)
         return self.from_means(table, start, self.means(table, start))
 
-    def start(self, table: GeneTable) -> Genes:
+    def start(self, table: GeneTable, inverse_scale: Genes | None = None) -> Genes:
         """The smaller of two moment estimates of the dispersion, within the bounds.
 
         With q = K / n, its linear model mu (at least 1) and p coefficients,
         `sum(((q - mu)^2 - mu) / mu^2) / (samples - p)`, not below 0, and
         `(var q - mean(1 / s) mean q) / (mean q)^2`; s is the size factor, or the mean
-        normalisation factor of the sample.
+        normalisation factor of the sample. `inverse_scale` (genes,) is used for
+        `mean(1 / s)` if it is given.
         """
         _require_scale(table)
         samples, coefs = table.design.matrix.shape
@@ -115,23 +118,28 @@ class GeneDispersion(AbstractOperator):
             hint="without replicates no dispersion can be estimated",
         )
         least = float(jnp.finfo(table.counts.dtype).eps)
-        weights = _weights(table)
-        row, total = weights[None], weights.sum()
-        own = jnp.maximum(total - 1, least)
-        free = jnp.maximum(total - coefs, least)
-        inverse_scale = weights @ (1 / _sample_scale(table)) / total
+        if inverse_scale is None:
+            inverse_scale = mean_inverse_scale(table)
+        columns = {**_columns(table), "inverse_scale": inverse_scale}
         fit = _linear_fit(table)
 
         def one_block(block):
             scaled = _scaled(table, block)
-            mean = (row @ scaled)[0] / total
-            variance = (row @ (scaled - mean) ** 2)[0] / own
-            moments = (variance - inverse_scale * mean) / mean**2
-            fitted = jnp.maximum(fit(scaled), 1.0)
-            rough = (row @ (((scaled - fitted) ** 2 - fitted) / fitted**2))[0]
+            weights = block.get("weights", _weights(table))
+            sums = lambda x: (weights * x).sum(0)
+            if weights.shape[1] == 1:
+                sums = lambda x: (weights.T @ x)[0]
+            total = weights.sum(0)
+            own = jnp.maximum(total - 1, least)
+            free = jnp.maximum(total - coefs, least)
+            mean = sums(scaled) / total
+            variance = sums((scaled - mean) ** 2) / own
+            moments = (variance - block["inverse_scale"] * mean) / mean**2
+            fitted = jnp.maximum(fit(scaled, weights), 1.0)
+            rough = sums(((scaled - fitted) ** 2 - fitted) / fitted**2)
             return jnp.minimum(jnp.maximum(rough / free, 0.0), moments)
 
-        start = map_genes(one_block, _columns(table))
+        start = map_genes(one_block, columns)
         return jnp.clip(start, self.min_dispersion, largest_dispersion(samples))
 
     def means(self, table: GeneTable, start: Genes) -> Means:
@@ -142,7 +150,9 @@ class GeneDispersion(AbstractOperator):
             fit, scale = _linear_fit(table), table.scale
 
             def one_block(block):
-                fitted = fit(_scaled(table, block)) * block.get("scale", scale)
+                weights = block.get("weights", _weights(table))
+                fitted = fit(_scaled(table, block), weights)
+                fitted = fitted * block.get("scale", scale)
                 return jnp.maximum(fitted, self.min_mean)
 
             return map_genes(one_block, _columns(table))
@@ -194,10 +204,10 @@ def _require_scale(table: GeneTable) -> None:
     require(table.scale is not None, "table", expected="its scale", got="none")
 
 
-def _weights(table: GeneTable) -> Float[Array, " samples"]:
+def _weights(table: GeneTable) -> Float[Array, "samples _"]:
     if table.weights is None:
-        return jnp.ones(table.counts.shape[0], table.counts.dtype)
-    return table.weights
+        return jnp.ones((table.counts.shape[0], 1), table.counts.dtype)
+    return table.observation_weights
 
 
 def _columns(table: GeneTable) -> dict[str, Array]:
@@ -205,6 +215,8 @@ def _columns(table: GeneTable) -> dict[str, Array]:
     columns = {"counts": table.counts, "tested": table.tested}
     if table.scale.shape[1] == table.counts.shape[1]:
         columns["scale"] = table.scale
+    if table.weights is not None and table.weights.ndim == 2:
+        columns["weights"] = table.weights
     return columns
 
 
@@ -212,6 +224,14 @@ def _scaled(table: GeneTable, block: dict[str, Array]) -> Means:
     """K / n of a block; 1 in genes that are not tested."""
     scaled = block["counts"] / block.get("scale", table.scale)
     return jnp.where(block["tested"], scaled, 1.0)
+
+
+def mean_inverse_scale(table: GeneTable) -> Genes:
+    """The (weighted) mean over samples of 1 / s, for each gene."""
+    weights = _weights(table)
+    inverse = 1 / _sample_scale(table)[:, None]
+    mean = (weights * inverse).sum(0) / weights.sum(0)
+    return jnp.broadcast_to(mean, table.tested.shape)
 
 
 def _sample_scale(table: GeneTable) -> Float[Array, " samples"]:
@@ -223,16 +243,21 @@ def _sample_scale(table: GeneTable) -> Float[Array, " samples"]:
 
 
 def _linear_fit(table: GeneTable):
-    """The (weighted) linear model: a function from scaled counts to fitted ones."""
+    """The (weighted) linear model: fitted values from scaled counts and weights."""
     matrix = jnp.asarray(table.design.matrix)
     basis = jnp.linalg.qr(matrix)[0]
     if table.weights is None:
-        return lambda scaled: basis @ (basis.T @ scaled)
-    weighted = basis.T * table.weights
-    gram = weighted @ basis
+        return lambda scaled, weights: basis @ (basis.T @ scaled)
     # A cell without weight would make this singular.
-    gram = gram + float(jnp.finfo(gram.dtype).eps) * jnp.eye(
-        len(gram), dtype=gram.dtype
-    )
-    project = jnp.linalg.solve(gram, weighted)
-    return lambda scaled: basis @ (project @ scaled)
+    ridge = float(jnp.finfo(basis.dtype).eps)
+
+    def fit(scaled: Means, weights: Float[Array, "samples _"]) -> Means:
+        packed = gram(basis, weights, ridge)
+        right = basis.T @ (weights * scaled)
+        factor = SmallCholesky.of(packed, basis.shape[1])
+        if weights.shape[1] == 1:
+            right = right[:, :, None]
+            return basis @ factor.solve(right)[:, :, 0]
+        return basis @ factor.solve(right)
+
+    return fit
