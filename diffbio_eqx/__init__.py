@@ -11,6 +11,7 @@ from diffbio_eqx.data import AlignedReads as AlignedReads
 from diffbio_eqx.data import CountMatrix as CountMatrix
 from diffbio_eqx.data import Design as Design
 from diffbio_eqx.data import DifferentialExpression as DifferentialExpression
+from diffbio_eqx.data import JointSample as JointSample
 from diffbio_eqx.data import Reads as Reads
 from diffbio_eqx.data import VariantCalls as VariantCalls
 from diffbio_eqx.data import bucket as bucket
@@ -31,6 +32,8 @@ from diffbio_eqx.pipelines import (
 from diffbio_eqx.pipelines import (
     DifferentialExpressionPipelineConfig as DifferentialExpressionPipelineConfig,
 )
+from diffbio_eqx.pipelines import JointCallingPipeline as JointCallingPipeline
+from diffbio_eqx.pipelines import JointCallingResult as JointCallingResult
 from diffbio_eqx.pipelines import PreprocessingPipeline as PreprocessingPipeline
 from diffbio_eqx.pipelines import (
     PreprocessingPipelineConfig as PreprocessingPipelineConfig,
@@ -43,8 +46,12 @@ from diffbio_eqx.pipelines import (
 )
 from diffbio_eqx.pipelines import VariantCallingResult as VariantCallingResult
 from diffbio_eqx.pipelines import bootstrap_expression as bootstrap_expression
+from diffbio_eqx.pipelines import compose as compose
 from diffbio_eqx.pipelines import (
     create_differential_expression_pipeline as create_differential_expression_pipeline,
+)
+from diffbio_eqx.pipelines import (
+    create_joint_calling_pipeline as create_joint_calling_pipeline,
 )
 from diffbio_eqx.pipelines import (
     create_preprocessing_pipeline as create_preprocessing_pipeline,

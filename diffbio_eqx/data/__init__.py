@@ -19,6 +19,7 @@ from diffbio_eqx.data.gene_table import GeneTable as GeneTable
 from diffbio_eqx.data.indel_candidates import IndelRule as IndelRule
 from diffbio_eqx.data.indel_loci import IndelLoci as IndelLoci
 from diffbio_eqx.data.intervals import Intervals as Intervals
+from diffbio_eqx.data.joint_sample import JointSample as JointSample
 from diffbio_eqx.data.model_matrix import ModelMatrix as ModelMatrix
 from diffbio_eqx.data.pileup import Pileup as Pileup
 from diffbio_eqx.data.read_evidence import prepare_reads as prepare_reads

@@ -21,6 +21,8 @@ class AlignedReads(eqx.Module):
 
     - `bases`, `qualities` (R, W): codes and Phred (uint8, or floats to take gradients);
       quality 0 is not counted. `base_probs` (R, W, 4), optional: soft bases.
+    - `mass` (R, W), `read_weights` (R,), optional: how much of each base trimming left,
+      and how much each read counts, in [0, 1]; 1 where not given.
     - `start`, `mapping_quality`, `reverse`, `read_mask` (R,). `start` may be negative.
     - `reference` (L,) codes.
     - `extra_bases`, `extra_qualities` (X,): bases in no column (insertions, clips) and
@@ -49,6 +51,8 @@ class AlignedReads(eqx.Module):
     sites: CandidateSites
     loci: IndelLoci
     base_probs: Float[HostArray, "reads width 4"] | None = None
+    mass: Float[HostArray, "reads width"] | None = None
+    read_weights: Float[HostArray, " reads"] | None = None
 
     @staticmethod
     def from_arrays(reads, positions, quality, **options) -> "AlignedReads":

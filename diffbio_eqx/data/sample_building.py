@@ -190,7 +190,7 @@ def reads_from_arrays(
             "reference or cut the reads."
         )
     sample = reads_from_rows(rows, codes_of_reference, site_rule=site_rule)
-    query = _query_index(rows)
+    query = query_index(rows)
     if not np.array_equal(phred, quality):
         fine = quality.astype(np.float32).ravel()
         sample = dataclasses.replace(
@@ -254,7 +254,7 @@ def _reference_codes(rows: ReadRows, reference, reference_length) -> np.ndarray:
     return np.where(counts.any(1), counts.argmax(1), UNKNOWN).astype(np.uint8)
 
 
-def _query_index(rows: ReadRows) -> np.ndarray:
+def query_index(rows: ReadRows) -> np.ndarray:
     """(R, W): flat query index of the base in each column (clipped where none)."""
     is_base = rows.bases < DELETION
     index = rows.query_first[:, None] + np.cumsum(is_base, axis=1) - 1

@@ -21,6 +21,16 @@ from diffbio_eqx.pipelines.expression_influence import (
 from diffbio_eqx.pipelines.expression_influence import (
     sample_influence as sample_influence,
 )
+from diffbio_eqx.pipelines.joint_calling import (
+    JointCallingPipeline as JointCallingPipeline,
+)
+from diffbio_eqx.pipelines.joint_calling import (
+    JointCallingResult as JointCallingResult,
+)
+from diffbio_eqx.pipelines.joint_calling import compose as compose
+from diffbio_eqx.pipelines.joint_calling import (
+    create_joint_calling_pipeline as create_joint_calling_pipeline,
+)
 from diffbio_eqx.pipelines.preprocessing import (
     PreprocessingPipeline as PreprocessingPipeline,
 )

@@ -42,12 +42,12 @@ from diffbio_eqx.operators.variants.indel_likelihood import (
 from diffbio_eqx.operators.variants.window_features import FEATURES, WindowFeatures
 from diffbio_eqx.operators.window_add import add_by_base
 from diffbio_eqx.pipelines.variant_evidence import (
+    base_weights,
     gather_columns,
     gather_segments,
     without_padding,
 )
 
-DELETION = 5
 SECOND_INDEL = 0.14
 """Share of heterozygous indels in people that are two different alternatives."""
 
@@ -319,12 +319,7 @@ class VariantCallingPipeline(eqx.Module):
         return classes[:, jnp.array([0, variant_class])]
 
     def _weights(self, sample: AlignedReads) -> Float[Array, "reads width"]:
-        mapping = sample.mapping_quality[:, None]
-        weight = self.quality_filter((sample.qualities, mapping))
-        counted = sample.read_mask[:, None] & (sample.qualities > 0)
-        deleted = (sample.bases == DELETION) & sample.read_mask[:, None]
-        of_read = self.quality_filter.of_reads(mapping)
-        return jnp.where(deleted, of_read, jnp.where(counted, weight, 0))
+        return base_weights(sample, self.quality_filter)
 
     def _base_errors(self, sample: AlignedReads) -> Float[Array, "reads width"]:
         mapping = self.mapping_error(as_float(sample.mapping_quality))[:, None]
