@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from diffbio_eqx._version import __version__
-from diffbio_eqx.cli import call, de, demo, train
+from diffbio_eqx.cli import call, de, demo, preprocess, train
 from diffbio_eqx.cli.invocation import remember
 from diffbio_eqx.cli.messages import (
     one_line,
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("preprocess")(preprocess.preprocess)
 app.command("call")(call.call)
 app.command("de")(de.de)
 app.add_typer(train.app, name="train")
@@ -48,7 +49,8 @@ def _start(
 ) -> None:
     """Bioinformatics that is right by default and can be trained end to end.
 
-    Variants from reads (call), and genes that differ from counts (de).
+    Clean reads from raw ones (preprocess), variants from reads (call), and genes that
+    differ from counts (de).
 
     \b
     Try it, with no data at all:

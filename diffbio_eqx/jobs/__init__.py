@@ -11,6 +11,12 @@ from diffbio_eqx.jobs.de_summary import DeResult as DeResult
 from diffbio_eqx.jobs.de_summary import DeSummary as DeSummary
 from diffbio_eqx.jobs.demo import DemoResult as DemoResult
 from diffbio_eqx.jobs.demo import run_demo as run_demo
+from diffbio_eqx.jobs.mark_duplicates import mark_duplicates as mark_duplicates
+from diffbio_eqx.jobs.preprocess import preprocess as preprocess
+from diffbio_eqx.jobs.preprocess_report import (
+    write_preprocess_report as write_preprocess_report,
+)
+from diffbio_eqx.jobs.preprocess_summary import PreprocessSummary as PreprocessSummary
 from diffbio_eqx.jobs.pseudobulk import PseudoBulk as PseudoBulk
 from diffbio_eqx.jobs.pseudobulk import pseudobulk_counts as pseudobulk_counts
 from diffbio_eqx.jobs.train_caller import TrainingReport as TrainingReport

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["call"], ["de"], ["train"], ["train", "call"]]
+    "command",
+    [[], ["demo"], ["preprocess"], ["call"], ["de"], ["train"], ["train", "call"]],
 )
 def test_help_has_an_example_that_parses(run, command):
     done = run(*command, "--help")

@@ -171,7 +171,9 @@ def _walk(gain: np.ndarray) -> np.ndarray:
     return np.where(sums[np.arange(len(sums)), best] > 0, best + 1, 0)
 
 
-def _tails(bases: Block, start: Places, end: Places) -> tuple[Block, Places]:
+def _tails(
+    bases: Block, start: Places, end: Places
+) -> tuple[UInt8[np.ndarray, "reads tail"], Places]:
     """Rows backwards from the last base, padding behind."""
     sizes = end - start
     width = int(sizes.max(initial=0))
