@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from normalisation_cases import fitted_table
 from expression_references import load_reference, relative
 from expression_tables import small_design
 from helpers import finite_difference
+from normalisation_cases import fitted_table
 
 from diffbio_eqx.data.count_matrix import CountMatrix
 from diffbio_eqx.data.gene_table import GeneTable
