@@ -13,6 +13,9 @@ from diffbio_eqx.jobs.demo import DemoResult as DemoResult
 from diffbio_eqx.jobs.demo import run_demo as run_demo
 from diffbio_eqx.jobs.mark_duplicates import mark_duplicates as mark_duplicates
 from diffbio_eqx.jobs.preprocess import preprocess as preprocess
+from diffbio_eqx.jobs.preprocess_example import (
+    write_preprocess_example as write_preprocess_example,
+)
 from diffbio_eqx.jobs.preprocess_report import (
     write_preprocess_report as write_preprocess_report,
 )
