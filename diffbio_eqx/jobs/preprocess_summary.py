@@ -96,10 +96,7 @@ class PreprocessSummary:
         return self.false_cuts / self.cuts if self.cuts else 0.0
 
     def check(self) -> None:
-        """`RuntimeError` unless every read is either written or dropped for a reason.
-
-        And unless as many bases were lost as the stages and dropped reads account for.
-        """
+        """`RuntimeError` unless each read is written or dropped for a reason."""
         dropped = sum(self.dropped.values())
         if self.reads_in != self.reads_out + dropped:
             raise RuntimeError(
