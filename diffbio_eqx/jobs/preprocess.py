@@ -1,6 +1,7 @@
 """Preprocessing of FASTQ files: clean reads out, and everything counted."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Callable
 
@@ -76,7 +77,9 @@ def preprocess(
     blocks = lambda: read_fastq_blocks(
         reads, mates, block=_BLOCK, interleaved=interleaved
     )
-    first = next(blocks())
+    stream = blocks()
+    first = next(stream)
+    stream = itertools.chain([first], stream)  # a pipe cannot be opened again
     summary = PreprocessSummary(tuple(paths), tuple(outputs), paired, command)
     if pipeline is None:
         config = PreprocessingPipelineConfig() if config is None else config
@@ -88,7 +91,7 @@ def preprocess(
     with FastqWriter(*outputs) as writer:
         if run.two_passes:
             _check_can_be_read_again(paths)
-            for block in blocks():
+            for block in stream:
                 run.look(block)
                 tell(block.progress / 2)
             run.decide()
@@ -96,7 +99,7 @@ def preprocess(
                 run.write(writer, block, *run.recall(block))
                 tell(0.5 + block.progress / 2)
         else:
-            for block in blocks():
+            for block in stream:
                 run.write(writer, block, *run.look(block))
                 tell(block.progress)
             run.decide()

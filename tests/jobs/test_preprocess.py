@@ -1,7 +1,10 @@
 """Preprocessing of files: reads in are reads out and reads dropped for a reason."""
 
+import contextlib
 import gzip
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -137,6 +140,28 @@ def test_report(cleaned, tmp_path):
     text = (tmp_path / "run.html").read_text()
     assert text.count("<img") == 4 and "cuts expected to be wrong" in text
     assert TRUSEQ in text and "src='http" not in text
+
+
+def test_a_pipe_is_read_once(example, tmp_path):
+    text = (example[0] / "r1.fq.gz").read_bytes()
+    pipe, out = tmp_path / "pipe", tmp_path / "o.fq.gz"
+    os.mkfifo(pipe)
+
+    def feed():
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write_bytes(text)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    preprocess(pipe, out, config=PreprocessingPipelineConfig(**OFF))
+    feeder.join()
+    assert records(out) == records(example[0] / "r1.fq.gz")
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    with pytest.raises(ValueError, match="a pipe"):
+        preprocess(pipe, tmp_path / "other.fq", drop_duplicates=True)
+    feeder.join()
+    assert not (tmp_path / "other.fq").exists()
 
 
 def test_low_coverage_and_small_reads_are_not_corrected(tmp_path):
