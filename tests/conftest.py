@@ -4,6 +4,15 @@ import gc
 import os
 from pathlib import Path
 
+# Tests wait for the compiler, not for what it makes: without most of its optimisation
+# they take half the time. `XLA_FLAGS= pytest` compiles as users do. The backend reads
+# the variable when it starts, so it has to be set before anything is computed.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false",
+)
+
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -49,13 +58,14 @@ def data_root() -> Path:
 
 
 # Linux gives a process 65,530 memory maps by default, and every compiled program takes
-# some: a long run of tests ends in a segmentation fault without this.
-_MANY_MAPS = 20_000
+# some: a long run of tests ends in a segmentation fault without this. One test takes up
+# to a few thousand.
+_MANY_MAPS = 25_000
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def programs_are_freed():
-    """Drop what was compiled, between modules, once the process holds much of it."""
+    """Drop what was compiled once the process holds much of it."""
     yield
     try:
         maps = Path("/proc/self/maps").read_bytes().count(b"\n")
