@@ -10,6 +10,7 @@ from diffbio_eqx.cli.compilation import keep_compiled_programs
 from diffbio_eqx.cli.invocation import command_line
 from diffbio_eqx.cli.messages import say
 from diffbio_eqx.cli.progress import genome_progress
+from diffbio_eqx.cli.report_option import check_report
 
 _MODELS = ("likelihood", "enhanced")
 
@@ -76,7 +77,7 @@ def call(
     """
     _check_model(model)
     prior = _theta(theta, checkpoint)
-    _check_report(report)
+    check_report(report)
     keep_compiled_programs()
     from diffbio_eqx.io.read_filters import ReadFilters
     from diffbio_eqx.jobs.call import call_variants
@@ -134,18 +135,3 @@ def _theta(text: str | None, checkpoint: Path | None) -> float | None:
         return 0.001 if text is None else float(text)
     except ValueError:
         fail("--theta", expected="a number such as 0.001, or 'flat'", got=repr(text))
-
-
-def _check_report(report: Path | None) -> None:
-    """The report is written last, so its place is looked at first."""
-    if report is None:
-        return
-    if report.suffix not in (".html", ".htm"):
-        fail("--report", expected="a name that ends in .html", got=repr(report.name))
-    if not report.parent.is_dir():
-        fail(
-            "--report",
-            expected="a folder that exists",
-            got=repr(str(report.parent)),
-            hint="create it first",
-        )

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from diffbio_eqx._checks import fail
-from diffbio_eqx.cli.call import _check_report
 from diffbio_eqx.cli.compilation import keep_compiled_programs
 from diffbio_eqx.cli.messages import console, say
+from diffbio_eqx.cli.report_option import check_report
 
 
 def _example(folder: Path | None) -> Path | None:
@@ -147,7 +147,7 @@ def de(
             --design "~ batch + condition" \\
             --contrast condition,treated,control -o results.tsv --plots plots
     """
-    _check_report(report)
+    check_report(report)
     references = _references(reference or [])
     groups = None if pseudobulk is None else _groups(pseudobulk)
     keep_compiled_programs()

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from diffbio_eqx._checks import fail
-from diffbio_eqx.cli.call import _check_report
 from diffbio_eqx.cli.compilation import keep_compiled_programs
 from diffbio_eqx.cli.invocation import command_line
 from diffbio_eqx.cli.messages import console, say
+from diffbio_eqx.cli.report_option import check_report
 
 _ALIGNED = (".bam", ".cram", ".sam")
 
@@ -122,7 +122,7 @@ def preprocess(
         diffbio-eqx preprocess reads/r1.fq.gz reads/r2.fq.gz -o clean1.fq.gz \\
             -O clean2.fq.gz --json run.fastp.json --report run.html
     """
-    _check_report(report)
+    check_report(report)
     if json is not None and not json.absolute().parent.is_dir():
         fail(
             "--json",

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 from fake_expression import use_fake
+from refusal import assert_refused
 
 from diffbio_eqx.jobs import de_plots
 
@@ -42,16 +43,6 @@ def de(run, experiment, tmp_path, monkeypatch):
         return done, sorted(path.name for path in folder.iterdir())
 
     return go
-
-
-def assert_refused(outcome, *words):
-    done, left = outcome
-    assert done.code == 2, done.err
-    assert len(done.lines) == 1, done.err
-    assert done.err.startswith("error: ") and "Traceback" not in done.err
-    for word in words:
-        assert word in done.err
-    assert left == []
 
 
 def test_a_run(de, tmp_path):

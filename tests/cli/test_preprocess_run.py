@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pytest
+from refusal import assert_refused
 
 pytest.importorskip("xopen")
 
@@ -37,16 +38,6 @@ def preprocess(run, tmp_path):
         return done, sorted(path.name for path in folder.iterdir())
 
     return go
-
-
-def assert_refused(outcome, *words):
-    done, left = outcome
-    assert done.code == 2, done.err
-    assert len(done.lines) == 1, done.err
-    assert done.err.startswith("error: ") and "Traceback" not in done.err
-    for word in words:
-        assert word in done.err
-    assert left == []
 
 
 def test_a_run(preprocess, files, tmp_path):
