@@ -152,7 +152,8 @@ def _place_knots(
     def neighbour(part: Array) -> tuple[Array, Array]:
         far = jnp.abs(x - (low + part * (high - low)))
         bandwidth = order_statistic(far, mask, share - 1)
-        return bandwidth, jnp.argmax((far == bandwidth) & mask)
+        # Not `==`: a fused program may compute `far` twice and round it otherwise.
+        return bandwidth, jnp.argmin(jnp.where(mask, jnp.abs(far - bandwidth), jnp.inf))
 
     def wide(carry):
         parts, bandwidths, _, _ = carry

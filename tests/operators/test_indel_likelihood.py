@@ -233,6 +233,7 @@ def test_gradients_are_central_differences_in_float64(kind):
         assert float(jnp.abs(gradient[1].gaps.extension.raw)) > 0
 
 
+@pytest.mark.slow
 def test_vmap_over_samples_equals_calls():
     samples = [case("het"), case("hom")]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *samples)

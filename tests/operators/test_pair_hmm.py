@@ -123,6 +123,7 @@ def test_a_deletion_scores_best_on_its_own_haplotype():
     np.testing.assert_allclose(gain, expected, atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["deletion", "noise"])
 def test_gradients_are_central_differences_in_float64(kind):
     with jax.enable_x64(True):

@@ -64,7 +64,8 @@ def test_ratio():
     with jax.enable_x64(True):
         found = factors(SizeFactors("ratio"), start(counts))
         np.testing.assert_allclose(found, ratio_by_hand(counts), rtol=1e-13)
-        np.testing.assert_array_equal(found, factors(SizeFactors(), start(counts)))
+        default = factors(SizeFactors(), start(counts))
+        np.testing.assert_allclose(found, default, rtol=1e-13)
         control = np.arange(80) % 3 == 0
         found = factors(SizeFactors(control_genes=control), start(counts))
         np.testing.assert_allclose(found, ratio_by_hand(counts, control), rtol=1e-13)

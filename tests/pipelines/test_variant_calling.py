@@ -172,6 +172,7 @@ def test_jit_equals_eager_and_modes_agree_on_whole_qualities(result):
     assert tree_allclose(call(cold, sample).calls, result.calls, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_vmap_over_stacked_samples_is_the_loop():
     """Samples of several sizes, padded by `stack`, against each alone."""
     pipeline = trained(PIPELINE)
@@ -207,6 +208,7 @@ def test_samples_of_other_lengths_are_refused_by_name():
         dbx.stack([mixed_sample(pad=False), short])
 
 
+@pytest.mark.slow
 def test_nan_in_padding_is_seen_by_neither_value_nor_gradient():
     pipeline = trained(dbx.set_mode(PIPELINE, "soft"))
     spec = dbx.trainable_spec(pipeline)
