@@ -8,6 +8,7 @@ from collections.abc import Callable
 from diffbio_eqx._checks import fail, require
 from diffbio_eqx.io.fastq import read_fastq_blocks
 from diffbio_eqx.io.fastq_writer import FastqWriter
+from diffbio_eqx.jobs.ahead import worked_ahead
 from diffbio_eqx.jobs.preprocess_adapters import find_kit, with_estimates
 from diffbio_eqx.jobs.preprocess_run import PreprocessRun
 from diffbio_eqx.jobs.preprocess_summary import PreprocessSummary
@@ -42,7 +43,7 @@ def preprocess(
     of less than 46 bases in the mean (small RNA), and spectra whose words are seen
     less than 8 times in the mean or have no peak.
 
-    Memory: a block of 8,192 reads; with correction or `drop_duplicates` 17 bytes a
+    Memory: three blocks of 8,192 reads; with correction or `drop_duplicates` 17 bytes a
     read for the first pass's decisions; 64 bytes a read or pair to find copies, four
     times that at the end; with correction the table of words (`KmerCounter`).
 
@@ -91,16 +92,16 @@ def preprocess(
     with FastqWriter(*outputs) as writer:
         if run.two_passes:
             _check_can_be_read_again(paths)
-            for block in stream:
-                run.look(block)
+            for block, made in worked_ahead(run.trimmer, stream):
+                run.look(block, made)
                 tell(block.progress / 2)
             run.decide()
             for block in blocks():
                 run.write(writer, block, *run.recall(block))
                 tell(0.5 + block.progress / 2)
         else:
-            for block in stream:
-                run.write(writer, block, *run.look(block))
+            for block, made in worked_ahead(run.trimmer, stream):
+                run.write(writer, block, *run.look(block, made))
                 tell(block.progress)
             run.decide()
         run.finish()

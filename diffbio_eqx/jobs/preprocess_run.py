@@ -21,7 +21,7 @@ from diffbio_eqx.io.fastq_block import FastqBlock
 from diffbio_eqx.io.fastq_writer import FastqWriter
 from diffbio_eqx.jobs.correct_reads import DEFAULT_K, KmerCorrector
 from diffbio_eqx.jobs.preprocess_statistics import CycleStatistics
-from diffbio_eqx.jobs.preprocess_trimming import STAGES, BlockTrimmer
+from diffbio_eqx.jobs.preprocess_trimming import STAGES, BlockTrimmer, TrimmedBlock
 from diffbio_eqx.operators.reads.read_filter import REASONS
 from diffbio_eqx.relax import set_mode
 
@@ -65,9 +65,9 @@ class PreprocessRun:
         self._corrector: KmerCorrector | None = None
         self._at = 0
 
-    def look(self, block: FastqBlock):
-        """Trim and count a block; (ends, keep)."""
-        made, summary = self.trimmer(block), self.summary
+    def look(self, block: FastqBlock, made: TrimmedBlock):
+        """Count a block and what trimming made of it; (ends, keep)."""
+        summary = self.summary
         sides = _sides(block)
         for side, statistics in zip(sides, summary.before, strict=True):
             zero = np.zeros(len(side), int)
