@@ -27,7 +27,7 @@ def simulated_samples(count: int, length: int, depth: float) -> list[AlignedRead
                 reads.start[mapped],
                 reads.qualities[mapped],
                 reference=genome.reference,
-                cigar=_texts(reads, mapped),
+                cigar=cigar_texts(reads, mapped),
                 mapping_quality=reads.mapping_quality[mapped],
                 reverse=reads.reverse[mapped],
             )
@@ -35,7 +35,7 @@ def simulated_samples(count: int, length: int, depth: float) -> list[AlignedRead
     return samples
 
 
-def _texts(reads: SimulatedReads, rows: np.ndarray) -> list[str]:
+def cigar_texts(reads: SimulatedReads, rows: np.ndarray) -> list[str]:
     texts = []
     for row in rows:
         span = slice(reads.cigar_begin[row], reads.cigar_begin[row + 1])
