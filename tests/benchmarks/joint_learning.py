@@ -2,11 +2,11 @@
 
     python tests/benchmarks/joint_learning.py [SEEDS] [STEPS]
 
-Simulated windows of 600 bases at 16x, reads of 100 bases: 30 % of the pairs run into the
-adapter (up to 15 bases of it stay aligned), 30 % are copies that nobody marked, bases
-reported below Q16 are wrong in 30 % of the cases and those from Q36 on in 2 %. For every
-seed 24 windows teach, 60 others of other genomes are reported. The arms, all with the
-same caller (no classifier), the same number of steps and the same order of windows:
+Simulated windows of 600 bases at 16x, reads of 100 bases: 30 % of the pairs run into
+the adapter (up to 15 bases of it stay aligned), 30 % are copies that nobody marked,
+bases reported below Q16 are wrong in 30 % of the cases and those from Q36 on in 2 %.
+For every seed 24 windows teach, 60 others of other genomes are reported. The arms, all
+with the same caller (no classifier), the same number of steps and order of windows:
 
 - untrained: both pipelines at their defaults.
 - frozen: preprocessing at its defaults, the caller is trained.
@@ -17,9 +17,10 @@ same caller (no classifier), the same number of steps and the same order of wind
   (optuna) on the same loss and windows, from the same start, as long as joint training
   took (both without compilation).
 
-Reported: loss (nats of a variant's genotype, `GenotypeLoss` without the term of bases),
-wrong genotypes at all positions of the windows, and the seconds of training. Differences
-between arms are of the same seed; the interval is that of Student's t over seeds.
+Reported: loss (nats of a variant's genotype, `GenotypeLoss` without the term of
+bases), wrong genotypes at all positions of the windows, and the seconds of training.
+Differences between arms are of the same seed; the interval is that of Student's t over
+seeds.
 """
 
 import sys
@@ -115,7 +116,7 @@ def windows(seed: int):
 
 
 def start() -> dbx.JointCallingPipeline:
-    """Both pipelines at their defaults; reads are single ones, genotypes are counted."""
+    """Both pipelines at their defaults, of single reads."""
     preprocessing = dbx.create_preprocessing_pipeline(
         enable_poly_g=False,
         enable_mate_overlap=False,
