@@ -4,7 +4,9 @@
 
 1. Aligned: `mark_duplicates` on the NA12878 slice against `samtools sort -n`,
    `fixmate -m`, `sort`, `markdup` (without and with `-c`): recall and precision over
-   records, the records that differ, CPU seconds of both routes.
+   records, the records that differ, CPU seconds of both routes. The same on fresh
+   simulated pairs (1 Mb at 20x, 20 % copies, soft clips, 10 % with short inserts),
+   which no rule was made for.
 2. Without alignment: ART pairs (HS25, 2 x 150, GRCh38 chr20) of which 20 % are copies
    with qualities and errors of their own. CPU seconds of keys and families at 400,000
    reads over 100,000 reads (median of `--repeats` after a run to warm up), and recall
@@ -32,7 +34,11 @@ from diffbio_eqx.data.duplicate_keys import (
     read_quality,
 )
 from diffbio_eqx.data.reads import Reads
+from diffbio_eqx.io.simulation import write_simulation
 from diffbio_eqx.jobs.mark_duplicates import mark_duplicates
+from diffbio_eqx.simulate.genomes import simulate_genome
+from diffbio_eqx.simulate.read_options import ReadOptions
+from diffbio_eqx.simulate.reads import simulate_reads
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CODES = np.full(256, 4, np.uint8)
@@ -53,11 +59,25 @@ def flagged(path: Path) -> collections.Counter:
         return collections.Counter(map(key, marked))
 
 
+def simulated_alignments(folder: Path) -> Path:
+    """A BAM of simulated pairs with copies."""
+    options = ReadOptions(
+        coverage=20.0, duplicates=0.2, unmarked=0.5, short_inserts=0.1, clip_within=5
+    )
+    genome = simulate_genome(1_000_000, seed=61)
+    reads = simulate_reads(genome, options, seed=61)
+    return Path(write_simulation(folder / "simulated", genome, reads).reads)
+
+
 def aligned(folder: Path) -> dict:
     """Row 6."""
-    source = data_folder() / "illumina-na12878/NA12878_S1.chr20.10_10p1mb.bam"
+    real = data_folder() / "illumina-na12878/NA12878_S1.chr20.10_10p1mb.bam"
     found, rows = {}, []
-    for name, option, clear in (("kept", "", False), ("cleared", "-c", True)):
+    for name, source, option, clear in (
+        ("kept", real, "", False),
+        ("cleared", real, "-c", True),
+        ("simulated", simulated_alignments(folder), "-c", True),
+    ):
         before = os.times()
         subprocess.run(
             f"samtools sort -n {source} 2>/dev/null | samtools fixmate -m - - | "
