@@ -1,6 +1,7 @@
 """`diffbio-eqx preprocess`: reads of the sequencer in, clean reads out."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,9 @@ from diffbio_eqx.cli.messages import console, say
 from diffbio_eqx.cli.report_option import check_report
 
 _ALIGNED = (".bam", ".cram", ".sam")
+_OF_ALIGNED = ("umi_tag", "reference")
+_OF_BOTH = ("reads", "output", "drop_duplicates", "json", "no_progress", "example")
+_SPELLED = {"mates": "R2", "mate_output": "-O"}
 
 
 def _example(folder: Path | None) -> Path | None:
@@ -122,6 +126,7 @@ def preprocess(
         diffbio-eqx preprocess reads/r1.fq.gz reads/r2.fq.gz -o clean1.fq.gz \\
             -O clean2.fq.gz --json run.fastp.json --report run.html
     """
+    given = dict(locals())
     check_report(report)
     if json is not None and not json.absolute().parent.is_dir():
         fail(
@@ -131,15 +136,7 @@ def preprocess(
             hint="create it first",
         )
     aligned = reads.suffix in _ALIGNED
-    unfit = {"--umi-tag": umi_tag, "--reference": reference}
-    if aligned:
-        unfit = {"R2": mates, "-O": mate_output, "--report": report}
-        unfit["--checkpoint"] = checkpoint
-        unfit["--interleaved"] = interleaved or None
-    for name, value in unfit.items():
-        if value is not None:
-            kind = "aligned reads" if aligned else "FASTQ"
-            fail(name, expected=f"to be left out for {kind}", got=repr(str(value)))
+    _check_fit(given, aligned=aligned)
     keep_compiled_programs()
     if aligned:
         _mark(reads, output, reference, umi_tag, drop_duplicates, json)
@@ -155,11 +152,11 @@ def preprocess(
         "enable_error_correction": not no_error_correction,
         "enable_duplicate_weighting": not no_duplicate_weighting,
     }
-    given = {
+    adapters = {
         "adapter_sequence": adapter_sequence,
         "adapter_sequence_2": adapter_sequence_2,
     }
-    fields |= {name: value for name, value in given.items() if value is not None}
+    fields |= {name: value for name, value in adapters.items() if value is not None}
     from diffbio_eqx.jobs.preprocess import preprocess as run
 
     known = adapter_sequence is not None or adapter_sequence_2 is not None
@@ -185,6 +182,18 @@ def preprocess(
 
         write_preprocess_report(report, summary)
         say(f"report in {report}")
+
+
+def _check_fit(given: dict[str, Any], *, aligned: bool) -> None:
+    """No option that would change something goes unheard."""
+    known = inspect.signature(preprocess).parameters
+    for name, value in given.items():
+        of_bam = name in _OF_ALIGNED
+        unfit = not (of_bam or name in _OF_BOTH) if aligned else of_bam
+        if unfit and value != known[name].default:
+            kind = "aligned reads" if aligned else "FASTQ"
+            option = _SPELLED.get(name, "--" + name.replace("_", "-"))
+            fail(option, expected=f"to be left out for {kind}", got=repr(str(value)))
 
 
 def _model(checkpoint: Path | None, fields: dict[str, Any]) -> dict[str, Any]:

@@ -127,3 +127,61 @@ def test_aligned_reads(run, simulation, tmp_path):
     assert json.loads(told.read_text())["records"] > 0
     done = run("preprocess", simulation.reads, "-o", tmp_path / "x.bam", "-O", "y")
     assert done.code == 2 and "aligned reads" in done.err
+
+
+@pytest.mark.parametrize(
+    "options, name",
+    [
+        (["--quality-threshold", "10"], "--quality-threshold"),
+        (["--no-error-correction"], "--no-error-correction"),
+        (["--interleaved"], "--interleaved"),
+        (["-O", "second.bam"], "-O"),
+    ],
+)
+def test_options_of_fastq_are_refused_for_alignments(
+    run, simulation, tmp_path, options, name
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    done = run("preprocess", simulation.reads, "-o", out / "x.bam", *options)
+    left = [path.name for path in out.iterdir()]
+    assert_refused((done, left), f"{name}: expected to be left out for aligned reads")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_identifiers_tell_molecules_apart(run, simulation, tmp_path, same):
+    """Every read twice: copies if their identifiers agree."""
+    pysam = pytest.importorskip("pysam")
+    twice, out = tmp_path / "twice.bam", tmp_path / "marked.bam"
+    with pysam.AlignmentFile(str(simulation.reads)) as source:
+        with pysam.AlignmentFile(str(twice), "wb", template=source) as target:
+            for read in source:
+                read.is_duplicate = False
+                read.set_tag("RX", "AAAAAAAA")
+                target.write(read)
+                read.query_name += "b"
+                read.set_tag("RX", "AAAAAAAA" if same else "CCCCCCCC")
+                target.write(read)
+    done = run("preprocess", twice, "-o", out, "--umi-tag", "RX")
+    assert done.code == 0, done.err
+    with pysam.AlignmentFile(str(out)) as found:
+        marked = [read.is_duplicate for read in found]
+    share = sum(marked) / len(marked)
+    assert 0.45 < share < 0.6 if same else share < 0.1
+
+
+def test_a_trained_pipeline_is_used(preprocess, files, tmp_path):
+    import diffbio_eqx as dbx
+
+    strict = dbx.create_preprocessing_pipeline(quality_threshold=45.0)
+    dbx.save(tmp_path / "strict.eqx", strict)
+    done, _ = preprocess(files[0], "--checkpoint", tmp_path / "strict.eqx")
+    assert done.code == 0 and "4 reads in, 0 out" in done.err, done.err
+
+
+def test_a_checkpoint_of_another_kind(preprocess, files, tmp_path):
+    import diffbio_eqx as dbx
+
+    dbx.save(tmp_path / "de.eqx", dbx.create_differential_expression_pipeline())
+    outcome = preprocess(files[0], "--checkpoint", tmp_path / "de.eqx")
+    assert_refused(outcome, "--checkpoint", "PreprocessingPipeline")
