@@ -126,7 +126,7 @@ def preprocess(
         diffbio-eqx preprocess reads/r1.fq.gz reads/r2.fq.gz -o clean1.fq.gz \\
             -O clean2.fq.gz --json run.fastp.json --report run.html
     """
-    given = dict(locals())
+    given = dict(locals())  # as typed: nothing else is bound yet
     check_report(report)
     if json is not None and not json.absolute().parent.is_dir():
         fail(

@@ -9,13 +9,10 @@ less than 20 % is wanted (1 and 10 Mb at 30x).
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from measuring import show, write
+from measuring import show, told_by_child, write
 
 _CHILD = """
 import json, resource, sys
@@ -38,11 +35,7 @@ def measure(reads: str, reference: str, region: str) -> dict[str, float]:
     """MiB resident after import and the first window, the peak, and the windows."""
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "calls.vcf.gz")
-        command = [sys.executable, "-c", _CHILD, reads, reference, out, region]
-        done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+        return told_by_child(_CHILD, reads, reference, out, region)
 
 
 def main() -> None:

@@ -156,10 +156,9 @@ def trained(model, loss, batches, steps, part=None):
     """The model after `steps`, and seconds without the compilation of the step."""
     spec = trainable_spec(model)
     if part is not None:
-        keep = {"preprocessing", "calling"} - {part}
-        for name in keep:
-            off = jax.tree.map(lambda _: False, getattr(spec, name))
-            spec = eqx.tree_at(lambda s, n=name: getattr(s, n), spec, off)
+        none = jax.tree.map(lambda _: False, spec)
+        where = lambda s: getattr(s, part)
+        spec = eqx.tree_at(where, none, where(spec))
     run = lambda n: (
         fit(
             model,

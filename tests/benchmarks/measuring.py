@@ -29,6 +29,15 @@ def run_process(command: Sequence[str], **environment: str) -> tuple[float, floa
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, wall
 
 
+def told_by_child(code: str, *arguments: object) -> dict[str, float]:
+    """What Python `code`, in a process of its own, prints as JSON in its last line."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def call_command(reads: str, reference: str, out: str, *more: str) -> list[str]:
     """The command line `diffbio-eqx call` in this interpreter."""
     start = "import sys; from diffbio_eqx.cli.main import main; sys.exit(main())"

@@ -9,13 +9,10 @@ the table of words, which copies of the same reads do not enlarge).
 """
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from measuring import show, write
+from measuring import show, told_by_child, write
 
 _CHILD = """
 import json, resource, sys
@@ -41,12 +38,7 @@ ROUTES = {
 
 def measure(source: Path, out: Path, route: str) -> dict[str, float]:
     """Reads, and MiB resident at the start and at the most."""
-    flags = [str(flag) for flag in ROUTES[route]]
-    command = [sys.executable, "-c", _CHILD, str(source), str(out), *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    return told_by_child(_CHILD, source, out, *ROUTES[route])
 
 
 def main() -> None:
